@@ -1,0 +1,75 @@
+# The front page: `make` lists. Everything a target needs, it installs.
+
+SHELL := /bin/bash
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+UV := $(BIN)/uv
+
+.DEFAULT_GOAL := help
+.PHONY: help setup setup-dev setup-system demo test test-postgres check format lint types imports docs golden lock clean
+
+help: ## list the targets
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
+
+$(UV):
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps -r requirements/uv.txt
+
+# Headway alone, as `make demo` needs it.
+$(VENV)/.core: requirements/core.txt pyproject.toml | $(UV)
+	$(UV) pip install --quiet --python $(BIN)/python --require-hashes -r requirements/core.txt
+	$(UV) pip install --quiet --python $(BIN)/python --no-deps -e .
+	@touch $@
+
+# Headway and everything that its tests use.
+$(VENV)/.dev: requirements/dev.txt pyproject.toml | $(UV)
+	$(UV) pip install --quiet --python $(BIN)/python --require-hashes -r requirements/dev.txt
+	$(UV) pip install --quiet --python $(BIN)/python --no-deps -e .
+	@touch $@ $(VENV)/.core
+
+setup-system: ## install what no Python package brings: bubblewrap (isolation), where we are root on Debian
+	@command -v bwrap >/dev/null || { \
+	  if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+	    apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq bubblewrap >/dev/null; \
+	  else echo "bubblewrap is not installed: training runs with isolation L0 (see docs/how-to/isolation.md)"; fi; }
+
+setup: setup-system $(VENV)/.core ## make Headway runnable: .venv/bin/headway
+
+setup-dev: setup-system $(VENV)/.dev ## make the tests runnable
+
+demo: setup ## the whole story on real flights, from a comment to a served model
+	$(BIN)/python examples/demo.py
+
+test: setup-dev ## every test that needs no cluster
+	$(BIN)/python -m pytest -q
+
+test-postgres: setup-dev ## the store tests on PostgreSQL, installed and started here
+	tools/with-postgres $(BIN)/python -m pytest -q -m postgres
+
+check: format lint types imports docs test ## everything that must be green before a commit lands
+
+format: setup-dev ## is everything formatted?
+	$(BIN)/ruff format --check .
+
+lint: setup-dev ## ruff, every rule but the ones with a reason
+	$(BIN)/ruff check .
+
+types: setup-dev ## mypy, strict
+	$(BIN)/mypy
+
+imports: setup-dev ## the architecture
+	$(BIN)/lint-imports
+
+docs: setup-dev ## the README and the docs, executed and complete
+	$(BIN)/python -m pytest -q tests/docs
+
+golden: setup-dev ## rewrite the golden files; read the diff
+	HEADWAY_GOLDEN=1 $(BIN)/python -m pytest -q tests/golden
+
+lock: $(UV) ## resolve the locked requirements again
+	$(UV) pip compile --quiet --generate-hashes --universal --python-version 3.11 -o requirements/core.txt pyproject.toml
+	$(UV) pip compile --quiet --generate-hashes --universal --python-version 3.11 --all-extras -c requirements/core.txt -o requirements/dev.txt pyproject.toml requirements/dev.in
+
+clean: ## remove environments and caches
+	rm -rf $(VENV) .demo .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -1,0 +1,1 @@
+"""The MLflow wire and nothing but the wire."""

@@ -1,0 +1,1 @@
+"""From comment text to a command; the inbox."""

@@ -1,0 +1,1 @@
+"""The story: the one package that knows the order of the steps."""

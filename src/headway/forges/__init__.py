@@ -1,0 +1,1 @@
+"""Where changes live: GitHub, a local repository."""

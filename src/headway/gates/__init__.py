@@ -1,0 +1,1 @@
+"""Numbers and rules to a verdict; pure."""

@@ -1,0 +1,1 @@
+"""What a pipeline is: tasks and what they read."""

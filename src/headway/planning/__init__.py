@@ -1,0 +1,1 @@
+"""Command and project to a plan; task keys; pure."""

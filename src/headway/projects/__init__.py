@@ -1,0 +1,1 @@
+"""headway.yaml to a typed specification."""

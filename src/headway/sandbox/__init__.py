@@ -1,0 +1,1 @@
+"""How foreign code is run: isolation, supervisor, door."""

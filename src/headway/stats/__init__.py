@@ -1,0 +1,1 @@
+"""Distances, bootstrap and sketches: pure numbers in, numbers out."""
