@@ -303,6 +303,7 @@ task = Table(
     Column("next_at", Instant),
     Column("exact_key", String(64)),
     Column("run_id", String(32)),
+    Column("outputs", Json, nullable=False),  # OutputFile list: what this job's task made or reused
     Column("exit_code", Integer),
     Column("started_at", Instant),
     Column("finished_at", Instant),

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
+from headway.planning.model import OutputFile
+
 
 class JobState(StrEnum):
     """queued -> running -> one of the final four."""
@@ -87,6 +89,7 @@ class Job:
     queued_at: datetime
     started_at: datetime | None
     finished_at: datetime | None
+    settled_at: datetime | None = None
     superseded_by: str | None = None
 
 
@@ -107,6 +110,7 @@ class Task:
     next_at: datetime | None  # backoff: not before
     exact_key: str | None
     run_id: str | None
+    outputs: tuple[OutputFile, ...]
     exit_code: int | None
     started_at: datetime | None
     finished_at: datetime | None
