@@ -43,14 +43,14 @@ def authenticator(database: Database, clock: FixedClock) -> Authenticator:
 
 def mint(database: Database, kind: TokenKind = TokenKind.USER, **more: Any) -> str:
     with database.write() as tx:
-        return TokenStore(tx).mint(kind, "ada", role=Role.CONTRIBUTOR, at=AT, **more: Any)
+        return TokenStore(tx).mint(kind, "ada", role=Role.CONTRIBUTOR, at=AT, **more)
 
 
 def basic(user: str, password: str) -> str:
     return "Basic " + base64.b64encode(f"{user}:{password}".encode()).decode()
 
 
-def test_a_token_works_as_bearer_and_as_basic_password(database: Database, authenticator: Authenticator):
+def test_a_token_works_as_bearer_and_as_basic_password(database: Database, authenticator: Authenticator) -> None:
     text = mint(database, TokenKind.ATTEMPT, run_id="r" * 32, experiment_id="7", attempt_id="A" * 26, fence=2)
     for header in (f"Bearer {text}", f"bearer  {text} ", basic("whoever", text), basic("", text)):
         principal = authenticator.authenticate(header)
@@ -59,7 +59,7 @@ def test_a_token_works_as_bearer_and_as_basic_password(database: Database, authe
 
 
 @pytest.mark.parametrize("header", [None, "", "Bearer", "Bearer ", "Digest abc", "Basic !!!", "Basic /w==", "x" * 5000])
-def test_nothing_usable_needs_a_login(authenticator: Authenticator, header: str | None):
+def test_nothing_usable_needs_a_login(authenticator: Authenticator, header: str | None) -> None:
     with pytest.raises(LoginNeeded) as caught:
         authenticator.authenticate(header)
     assert "headway login" in caught.value.hint
@@ -68,7 +68,7 @@ def test_nothing_usable_needs_a_login(authenticator: Authenticator, header: str 
 def test_a_right_id_with_a_wrong_secret_is_refused_like_an_unknown_id(
     database: Database,
     authenticator: Authenticator,
-):
+) -> None:
     parts = read_token(mint(database))
     answers = []
     for text in (write_token(parts.id, "00" * 32), write_token("Z" * 26, parts.secret), "hw_nonsense"):
@@ -82,7 +82,7 @@ def test_a_revoked_token_ends_at_once_when_forgotten_and_else_within_two_seconds
     database: Database,
     clock: FixedClock,
     authenticator: Authenticator,
-):
+) -> None:
     text = mint(database, TokenKind.ATTEMPT, attempt_id="A" * 26)
     elsewhere = Authenticator(database, clock)
     for each in (authenticator, elsewhere):
@@ -97,7 +97,7 @@ def test_a_revoked_token_ends_at_once_when_forgotten_and_else_within_two_seconds
         elsewhere.authenticate(f"Bearer {text}")
 
 
-def test_a_revoked_user_token_needs_a_login(database: Database, authenticator: Authenticator):
+def test_a_revoked_user_token_needs_a_login(database: Database, authenticator: Authenticator) -> None:
     text = mint(database)
     with database.write() as tx:
         TokenStore(tx).revoke(read_token(text).id, at=AT, by="ada")
@@ -109,7 +109,7 @@ def test_a_token_expires_on_time_even_when_it_was_cached(
     database: Database,
     clock: FixedClock,
     authenticator: Authenticator,
-):
+) -> None:
     text = mint(database, expires_at=AT + timedelta(seconds=1))
     authenticator.authenticate(f"Bearer {text}")
     clock.advance(timedelta(seconds=1))
@@ -117,7 +117,7 @@ def test_a_token_expires_on_time_even_when_it_was_cached(
         authenticator.authenticate(f"Bearer {text}")
 
 
-def test_the_cache_saves_the_look_up_and_stays_small(database: Database, clock: FixedClock):
+def test_the_cache_saves_the_look_up_and_stays_small(database: Database, clock: FixedClock) -> None:
     authenticator = Authenticator(database, clock)
     text = mint(database)
     authenticator.authenticate(f"Bearer {text}")
@@ -134,7 +134,7 @@ def test_the_cache_saves_the_look_up_and_stays_small(database: Database, clock: 
 def test_without_login_everybody_is_the_local_admin_but_a_training_stays_a_training(
     database: Database,
     clock: FixedClock,
-):
+) -> None:
     authenticator = Authenticator(database, clock, mode="none")
     for header in (None, "Bearer something", basic("me", "password-of-another-service")):
         principal = authenticator.authenticate(header)
@@ -145,11 +145,11 @@ def test_without_login_everybody_is_the_local_admin_but_a_training_stays_a_train
         authenticator.authenticate("Bearer " + write_token("Z" * 26, "00" * 32))
 
 
-def test_secrets_are_compared_in_constant_time():
+def test_secrets_are_compared_in_constant_time() -> None:
     source = inspect.getsource(module)
     assert "hmac.compare_digest(stored, hash_secret" in source
     assert "secret ==" not in source
 
 
-def test_the_password_may_contain_colons():
+def test_the_password_may_contain_colons() -> None:
     assert token_in(basic("user", "a:b")) == "a:b"
