@@ -114,10 +114,20 @@ local_change = Table(
     Column("head_ref", String(255), nullable=False),
     Column("base_ref", String(255), nullable=False),
     Column("head_sha", String(64), nullable=False),  # as last seen
+    Column("from_fork", Boolean, nullable=False, default=False),
     Column("merged_sha", String(64)),
     Column("opened_at", Instant, nullable=False),
     Column("closed_at", Instant),
     _states("state", "open", "merged", "closed"),
+)
+
+# Where each branch stood when it was last looked at: what differs was pushed since.
+local_branch = Table(
+    "local_branch",
+    metadata,
+    Column("repo_id", ForeignKey("repo.id"), primary_key=True),
+    Column("name", String(255), primary_key=True),
+    Column("sha", String(64), nullable=False),
 )
 
 local_comment = Table(
@@ -196,9 +206,11 @@ inbox = Table(
     Column("received_at", Instant, nullable=False),
     Column("state", String(16), nullable=False),
     Column("tries", Integer, nullable=False, default=0),
+    Column("next_at", Instant),  # not before: set when a try has failed
     Column("error", Text, nullable=False, default=""),
     UniqueConstraint("forge", "delivery_id"),
     UniqueConstraint("forge", "body_key"),
+    Index(None, "state", "id"),
     _states("state", "new", "done", "ignored", "dead"),
 )
 
@@ -214,6 +226,7 @@ command = Table(
     Column("head_sha", String(64)),
     Column("arguments", Json, nullable=False),
     Column("params", Json, nullable=False),
+    Column("environment", String(63)),
     Column("reason", Text, nullable=False, default=""),
     Column("dry_run", Boolean, nullable=False, default=False),
     Column("actor", String(128), nullable=False),
@@ -555,19 +568,34 @@ logged_model = Table(
     "logged_model",
     metadata,
     Column("id", String(64), primary_key=True),  # m-<32 hex>
-    Column("exp", Integer, nullable=False, index=True),
+    Column("exp", Integer, nullable=False),
     Column("name", String(500), nullable=False),
     Column("artifact_uri", Text, nullable=False),
-    Column("model_type", String(500)),
-    Column("source_run_id", String(32)),
+    Column("model_type", String(500), nullable=False, default=""),
+    Column("source_run_id", String(32), nullable=False, default="", index=True),
     Column("status", String(32), nullable=False),
-    Column("status_message", Text),
+    Column("status_message", Text, nullable=False, default=""),
     Column("stage", String(16), nullable=False, default="active"),
     Column("creation_time", BigInteger, nullable=False),
     Column("last_update_time", BigInteger, nullable=False),
     Column("params", Json, nullable=False),
     Column("tags", Json, nullable=False),
-    Column("metrics", Json, nullable=False),
+    Index(None, "exp", "stage", "creation_time"),
+)
+
+# The latest value of each metric that was measured on a logged model, by run and data set.
+logged_metric = Table(
+    "logged_metric",
+    metadata,
+    Column("model_id", String(64), primary_key=True),
+    Column("key", String(250), primary_key=True),
+    Column("run_id", String(32), primary_key=True),
+    Column("dataset_name", String(500), primary_key=True),
+    Column("dataset_digest", String(36), primary_key=True),
+    Column("value", Float(53), nullable=False),
+    Column("nan", Boolean, nullable=False, default=False),
+    Column("ts", BigInteger, nullable=False),
+    Column("step", BigInteger, nullable=False),
 )
 
 registered_model = Table(
@@ -575,10 +603,9 @@ registered_model = Table(
     metadata,
     Column("name", String(256), primary_key=True),
     Column("description", Text),
-    Column("tags", Json, nullable=False),
-    Column("next_version", Integer, nullable=False, default=1),
-    Column("creation_time", BigInteger, nullable=False),
-    Column("last_update_time", BigInteger, nullable=False),
+    Column("next_version", Integer, nullable=False, default=1),  # numbers are never used again
+    Column("created_at", Instant, nullable=False),
+    Column("updated_at", Instant, nullable=False),
 )
 
 model_version = Table(
@@ -587,23 +614,35 @@ model_version = Table(
     Column("model", String(256), primary_key=True),
     Column("number", Integer, primary_key=True, autoincrement=False),
     Column("description", Text),
-    Column("user_id", String(256), nullable=False, default=""),
-    Column("source", Text, nullable=False),
-    Column("run_id", String(32)),
-    Column("run_link", Text),
-    Column("model_id", String(64)),
+    Column("created_by", String(256), nullable=False, default=""),
+    Column("source_uri", Text, nullable=False),  # as it was given
+    Column("source", Text, nullable=False),  # the key that was parsed from it; "" for a prompt
+    Column("run_id", String(32), nullable=False, default=""),
+    Column("run_link", Text, nullable=False, default=""),
+    Column("model_id", String(64), nullable=False, default=""),
     Column("stage", String(16), nullable=False, default="None"),
     Column("status", String(32), nullable=False, default="READY"),
-    Column("tags", Json, nullable=False),
-    Column("creation_time", BigInteger, nullable=False),
-    Column("last_update_time", BigInteger, nullable=False),
+    Column("created_at", Instant, nullable=False),
+    Column("updated_at", Instant, nullable=False),
     # Headway's own: filled when the version was made from a job.
     Column("state", String(16), nullable=False, default="candidate"),
     Column("digest", String(64), nullable=False, default=""),
     Column("env_digest", String(64), nullable=False, default=""),
     Column("env_path", Text, nullable=False, default=""),
-    Column("lineage", Json),
+    Column("lineage", Json, nullable=False),
     Index(None, "run_id"),
+    Index(None, "model_id"),
+    _states("state", "candidate", "released", "archived"),
+)
+
+# number 0 = of the registered model itself.
+registry_tag = Table(
+    "registry_tag",
+    metadata,
+    Column("model", String(256), primary_key=True),
+    Column("number", Integer, primary_key=True, autoincrement=False),
+    Column("key", String(250), primary_key=True),
+    Column("value", Text, nullable=False),
 )
 
 model_alias = Table(
