@@ -65,6 +65,7 @@ class Check:
     message: str = ""  # why, when it did not simply pass
     overridden_by: str = ""
     override_reason: str = ""
+    judged: bool = True  # False: a slice with too few rows; shown, and without weight in the outcome
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
