@@ -1,0 +1,79 @@
+"""The repositories that this server was told of, whatever their forge."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import select, update
+
+from headway.db import events, schema
+from headway.errors import NotFound
+from headway.forges.model import Repo
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from sqlalchemy import Connection
+
+_COLUMNS = [schema.repo.c[name] for name in ("forge", "id", "name", "location", "default_branch")]
+
+
+class RepoStore:
+    """Repositories and how far each has been listened to, inside one transaction."""
+
+    def __init__(self, tx: Connection) -> None:
+        """Work inside the caller's transaction."""
+        self._tx = tx
+
+    def add(self, repo: Repo, *, cursor: str, at: datetime, by: str) -> Repo:
+        """Keep a repository; one that is known keeps its id and cursor and gets the other fields."""
+        known = self.find(repo.id)
+        facts = {"name": repo.name, "location": repo.location, "default_branch": repo.default_branch}
+        if known is None:
+            row = {"id": repo.id, "forge": repo.forge, "cursor": cursor, "added_at": at, **facts}
+            self._tx.execute(schema.repo.insert().values(row))
+            events.record(self._tx, "repo", repo.id, to_state="added", at=at, actor=by, detail=facts)
+        elif known != repo:
+            self._tx.execute(update(schema.repo).where(schema.repo.c.id == repo.id).values(facts))
+        return repo
+
+    def find(self, repo_id: str) -> Repo | None:
+        """Return one repository; None when it was never added."""
+        row = self._tx.execute(select(*_COLUMNS).where(schema.repo.c.id == repo_id)).one_or_none()
+        return None if row is None else _repo(row)
+
+    def get(self, repo_id: str) -> Repo:
+        """Return one repository.
+
+        Raises:
+            NotFound: it was never added.
+        """
+        found = self.find(repo_id)
+        if found is None:
+            raise NotFound(f"no repository {repo_id!r}", hint="headway repo add PATH")
+        return found
+
+    def list(self) -> tuple[Repo, ...]:
+        """Return every repository, in the order in which they were added."""
+        rows = self._tx.execute(select(*_COLUMNS).order_by(schema.repo.c.added_at, schema.repo.c.id))
+        return tuple(_repo(row) for row in rows)
+
+    def cursor(self, repo_id: str) -> str:
+        """Return up to where its events have been taken in."""
+        return (
+            self._tx.execute(select(schema.repo.c.cursor).where(schema.repo.c.id == repo_id)).scalar_one_or_none() or ""
+        )
+
+    def set_cursor(self, repo_id: str, cursor: str) -> None:
+        """Note that everything before a cursor has been taken in: same transaction as the inbox rows."""
+        self._tx.execute(update(schema.repo).where(schema.repo.c.id == repo_id).values(cursor=cursor))
+
+
+def _repo(row: Any) -> Repo:
+    return Repo(
+        forge=row.forge,
+        id=row.id,
+        name=row.name,
+        location=row.location,
+        default_branch=row.default_branch,
+    )

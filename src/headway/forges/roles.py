@@ -1,0 +1,20 @@
+"""What a person's standing at a forge lets them do here."""
+
+from __future__ import annotations
+
+from headway.auth.model import Role
+from headway.forges.model import Permission
+
+_ROLES = {
+    Permission.NONE: Role.NONE,
+    Permission.READ: Role.VIEWER,
+    Permission.TRIAGE: Role.CONTRIBUTOR,
+    Permission.WRITE: Role.CONTRIBUTOR,
+    Permission.MAINTAIN: Role.MAINTAINER,
+    Permission.ADMIN: Role.ADMIN,
+}
+
+
+def role_of(permission: Permission) -> Role:
+    """Return the role that a standing at the forge gives."""
+    return _ROLES[permission]
