@@ -54,6 +54,7 @@ class ParsedCommand:
     params: dict[str, str] = field(default_factory=dict)  # key=value
     sha: str | None = None  # @<hex>, 7 to 64 digits
     project: str | None = None
+    environment: str | None = None  # --to ENV
     dry_run: bool = False
     reason: str = ""  # /override CHECK reason...
     line: int = 1  # 1-based line in the comment
@@ -88,8 +89,10 @@ class Command:
     project: str | None = None  # None = every project that the change touches
     change: int | None = None
     head_sha: str | None = None  # the commit that it is for, full
+    branch: str = ""  # where that commit stands, when it is no change: "main", "snapshot"
     arguments: tuple[str, ...] = ()
     params: dict[str, str] = field(default_factory=dict)
+    environment: str | None = None  # --to ENV
     reason: str = ""
     dry_run: bool = False
     comment_id: str | None = None

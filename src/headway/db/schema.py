@@ -224,6 +224,7 @@ command = Table(
     Column("project", String(63)),
     Column("change", Integer),
     Column("head_sha", String(64)),
+    Column("branch", String(255), nullable=False, default=""),
     Column("arguments", Json, nullable=False),
     Column("params", Json, nullable=False),
     Column("environment", String(63)),
@@ -632,6 +633,7 @@ model_version = Table(
     Column("lineage", Json, nullable=False),
     Index(None, "run_id"),
     Index(None, "model_id"),
+    Index(None, "source"),
     _states("state", "candidate", "released", "archived"),
 )
 
