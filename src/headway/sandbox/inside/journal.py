@@ -1,0 +1,123 @@
+"""The door's journal: an append-only file of checksummed records, durable before anybody is answered.
+
+A record is its length, its CRC-32 (both 32 bits, big-endian) and its bytes. The file is emptied when all
+of it has been delivered, so it stays as small as an outage is short.
+"""
+
+from __future__ import annotations
+
+import os
+import struct
+import threading
+import time
+import zlib
+from pathlib import Path
+
+from durable import sync_folder, write_all
+
+_HEADER = struct.Struct(">II")
+_LARGEST = 256 << 20
+
+
+class Journal:
+    """Appended to by any thread, delivered from by one."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        sync_folder(path.parent)
+        self._changed = threading.Condition()
+        self._write_at = 0
+        self._read_at = 0
+        self._appended = 0
+        self._delivered = 0
+
+    @property
+    def pending(self) -> int:
+        """How many records wait for delivery."""
+        with self._changed:
+            return self._appended - self._delivered
+
+    @property
+    def last(self) -> int:
+        """The number of the record appended last; numbers count from 1."""
+        with self._changed:
+            return self._appended
+
+    def append(self, payload: bytes) -> int:
+        """Write a record and return its number once it is on the disk.
+
+        Raises:
+            OSError: the disk took no more; the journal is as it was before.
+        """
+        with self._changed:
+            try:
+                os.lseek(self._descriptor, self._write_at, os.SEEK_SET)
+                write_all(self._descriptor, _HEADER.pack(len(payload), zlib.crc32(payload)) + payload)
+                os.fsync(self._descriptor)
+            except OSError:
+                os.ftruncate(self._descriptor, self._write_at)
+                raise
+            self._write_at += _HEADER.size + len(payload)
+            self._appended += 1
+            self._changed.notify_all()
+            return self._appended
+
+    def wait_for_record(self, seconds: float) -> bytes | None:
+        """Return the oldest undelivered record, or None when none comes in time."""
+        with self._changed:
+            if self._appended == self._delivered:
+                self._changed.wait(seconds)
+            if self._appended == self._delivered:
+                return None
+            found = _record_at(self._descriptor, self._read_at)
+        if found is None:
+            raise OSError(f"{self._path} is damaged at byte {self._read_at}")
+        return found
+
+    def delivered(self, payload: bytes) -> None:
+        """Forget the record that `wait_for_record` returned."""
+        with self._changed:
+            self._read_at += _HEADER.size + len(payload)
+            self._delivered += 1
+            if self._appended == self._delivered:
+                os.ftruncate(self._descriptor, 0)
+                self._read_at = self._write_at = 0
+            self._changed.notify_all()
+
+    def wait_until_delivered(self, number: int, deadline: float) -> bool:
+        """Wait until record `number` is delivered; False when the monotonic `deadline` passes first."""
+        with self._changed:
+            while self._delivered < number:
+                left = deadline - time.monotonic()
+                if left <= 0:
+                    return False
+                self._changed.wait(left)
+            return True
+
+
+def records(path: Path) -> list[bytes]:
+    """Return the whole records of a journal that nobody writes any more; a torn end is left out."""
+    found: list[bytes] = []
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        offset = 0
+        while (payload := _record_at(descriptor, offset)) is not None:
+            found.append(payload)
+            offset += _HEADER.size + len(payload)
+    finally:
+        os.close(descriptor)
+    return found
+
+
+def _record_at(descriptor: int, offset: int) -> bytes | None:
+    header = os.pread(descriptor, _HEADER.size, offset)
+    if len(header) < _HEADER.size:
+        return None
+    length, checksum = _HEADER.unpack(header)
+    if length > _LARGEST:
+        return None
+    payload = os.pread(descriptor, length, offset + _HEADER.size)
+    if len(payload) < length or zlib.crc32(payload) != checksum:
+        return None
+    return payload
