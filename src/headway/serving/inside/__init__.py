@@ -1,0 +1,1 @@
+"""What runs in the model's own Python: standard library only, no Headway import."""

@@ -1,0 +1,96 @@
+"""Tiny model folders: plain Python for speed, MLflow's formats where the format is the point."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+
+import httpx
+
+from headway.projects.model import DeploySpec
+from headway.serving.base import Target
+from headway.serving.model import Deployment, Observed, Route
+
+PREDICT = {
+    "sum": "return np.asarray(data).sum(axis=1)",
+    "twice": "return np.asarray(data).sum(axis=1) * 2",
+    "nan": "return np.full(len(data), np.nan)",
+    "broken": "raise RuntimeError('secret detail of the model')",
+    "crash": "os._exit(11)",
+    "slow": "time.sleep(0.3); return np.asarray(data).sum(axis=1)",
+    "stuck": "time.sleep(1000)",
+    "crash_on_13": "x = np.asarray(data).sum(axis=1)\n        if (x == 13).any(): os._exit(11)\n        return x",
+    "pid": "return np.full(len(data), os.getpid())",
+}
+LOAD = {
+    "": "",
+    "fails": "raise ValueError('the weights are damaged')",
+    "hangs": "time.sleep(1000)",
+    "exits": "os._exit(7)",
+}
+
+
+def write_model(folder: Path, predict: str = "sum", *, load: str = "") -> Path:
+    """A folder with headway_model.py whose model does what PREDICT and LOAD say."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "headway_model.py").write_text(
+        "import os, time\n"
+        "import numpy as np\n"
+        "class Model:\n"
+        "    n_features_in_ = 2\n"
+        "    def predict(self, data):\n"
+        f"        {PREDICT[predict]}\n"
+        "def load(folder):\n"
+        f"    {LOAD[load] or 'pass'}\n"
+        "    return Model()\n"
+    )
+    return folder
+
+
+def route(version: int, weight: int, source: Path, *, env_path: str = sys.prefix) -> Route:
+    return Route(model="adder", version=version, weight=weight, source=str(source), digest="d", env_path=env_path)
+
+
+def deployment(
+    *routes: Route, revision: int = 1, name: str = "demo-production", spec: DeploySpec | None = None
+) -> Deployment:
+    return Deployment(
+        name=name,
+        project="demo",
+        environment="production",
+        target="local",
+        routes=routes,
+        revision=revision,
+        spec=spec or DeploySpec(),
+    )
+
+
+def revised(earlier: Deployment, *routes: Route) -> Deployment:
+    return replace(earlier, routes=routes, revision=earlier.revision + 1)
+
+
+def wait_for(target: Target, name: str, seen: Callable[[Observed], bool], *, seconds: float = 60) -> Observed:
+    """Poll until `seen` says yes; the failure shows what was there instead."""
+    deadline = time.monotonic() + seconds
+    observed = None
+    while time.monotonic() < deadline:
+        observed = target.observe(name)
+        if observed is not None and seen(observed):
+            return observed
+        time.sleep(0.05)
+    raise AssertionError(f"not seen within {seconds} s: {observed}\n" + "\n".join(target.logs(name, 40)))
+
+
+def in_force(revision: int) -> Callable[[Observed], bool]:
+    return lambda observed: observed.ready and observed.revision >= revision
+
+
+def ask(url: str, *rows: list[float], headers: dict[str, str] | None = None) -> httpx.Response:
+    return httpx.post(f"{url}/invocations", json={"instances": list(rows)}, headers=headers, timeout=60)
+
+
+RULE_PAUSE = timedelta(minutes=1)
