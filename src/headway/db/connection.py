@@ -42,9 +42,9 @@ class Database:
         """
         try:
             # A deferred transaction that turns into a writer fails at once when another one writes.
-            with self.engine.connect().execution_options(headway_write=True) as connection:
-                with connection.begin():
-                    yield connection
+            connecting = self.engine.connect().execution_options(headway_write=True)
+            with connecting as connection, connection.begin():
+                yield connection
         except OperationalError as error:
             if "full" in str(error.orig).lower():
                 raise StorageFull(

@@ -17,6 +17,8 @@ from sqlalchemy import (
     Table,
     Text,
     UniqueConstraint,
+    func,
+    literal_column,
 )
 
 from headway.db.types import Instant, Json
@@ -427,6 +429,8 @@ outbox = Table(
     Column("next_at", Instant, nullable=False),
     Column("tries", Integer, nullable=False, default=0),
     Column("dead", Text, nullable=False, default=""),
+    Column("told_at", Instant),  # rows of kind "told": when a job's report was last made, and of which event
+    Column("told_seq", _Serial, nullable=False, default=0),
 )
 
 # --- tracking (tracking-store.md) -------------------------------------------------------------------
@@ -496,9 +500,10 @@ metric = Table(
     Column("nan", Boolean, nullable=False, default=False),
     Column("ts", BigInteger, nullable=False),
     Column("step", BigInteger, nullable=False),
-    Index(None, "key", "value"),
     sqlite_with_rowid=False,
 )
+# NaN stands outside of the order of values.
+Index("ix_metric_value", metric.c.key, metric.c.nan, metric.c.value)
 
 # Params and tags: the key's kind tells which.
 text = Table(
@@ -509,6 +514,8 @@ text = Table(
     Column("value", Text, nullable=False),
     sqlite_with_rowid=False,
 )
+# Values may be longer than an index takes.
+Index("ix_text_value", text.c.key, func.substr(text.c.value, literal_column("1"), literal_column("200")))
 
 tail = Table(
     "tail",
@@ -554,6 +561,15 @@ run_input = Table(
     Column("tags", Json, nullable=False),
 )
 
+# What was answered to a request that came with an Idempotency-Key.
+idempotency = Table(
+    "idempotency",
+    metadata,
+    Column("key", String(64), primary_key=True),
+    Column("answer", Text, nullable=False),
+    Column("at", BigInteger, nullable=False, index=True),
+)
+
 run_model = Table(
     "run_model",
     metadata,
@@ -579,9 +595,17 @@ logged_model = Table(
     Column("stage", String(16), nullable=False, default="active"),
     Column("creation_time", BigInteger, nullable=False),
     Column("last_update_time", BigInteger, nullable=False),
-    Column("params", Json, nullable=False),
-    Column("tags", Json, nullable=False),
     Index(None, "exp", "stage", "creation_time"),
+)
+
+# Params and tags of logged models; kind as in `key`: 2 param, 3 tag.
+logged_text = Table(
+    "logged_text",
+    metadata,
+    Column("model_id", String(64), primary_key=True),
+    Column("kind", Integer, primary_key=True, autoincrement=False),
+    Column("key", String(250), primary_key=True),
+    Column("value", Text, nullable=False),
 )
 
 # The latest value of each metric that was measured on a logged model, by run and data set.

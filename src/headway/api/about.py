@@ -1,0 +1,61 @@
+"""The server itself: what it is, whether all is well, cleaning up, backup."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import select
+
+from headway import __version__
+from headway.api.answers import Call
+from headway.db import schema
+from headway.db.backup import back_up
+from headway.flow.checkup import check_up
+from headway.flow.cleaning import clean_up
+
+
+def server(call: Call) -> Any:
+    """Return version, folder and limits."""
+    settings = call.app.settings
+    return {
+        "version": __version__,
+        "data": str(settings.data),
+        "slots": settings.slots,
+        "auth": settings.auth,
+        "user": call.principal.user,
+        "role": call.principal.role.name.lower(),
+    }
+
+
+def doctor(call: Call) -> Any:
+    """Return every check with what to do where it fails."""
+    return check_up(call.app)
+
+
+def clean(call: Call) -> Any:
+    """Free what nothing refers to."""
+    return clean_up(call.app)
+
+
+@dataclass(frozen=True, kw_only=True)
+class BackUp:
+    """Where to write the backup: a new folder on the server's machine."""
+
+    path: str
+
+
+def backup(call: Call) -> Any:
+    """Write a consistent copy of database and files while everything goes on."""
+    return back_up(call.app.database, call.app.data, Path(call.body(BackUp).path))
+
+
+def events(call: Call) -> Any:
+    """Return the record of state changes, newest first."""
+    where = [
+        schema.event.c[name] == call.query[name] for name in ("entity", "entity_id", "actor") if name in call.query
+    ]
+    query = select(schema.event).where(*where).order_by(schema.event.c.seq.desc()).limit(call.number("limit", 100))
+    with call.app.database.read() as tx:
+        return [dict(row) for row in tx.execute(query).mappings()]

@@ -1,0 +1,115 @@
+"""How the JSON API reads requests and writes answers: one shape for everything that goes wrong."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import msgspec
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from headway.app import App
+from headway.auth.model import Principal, Role, TokenKind
+from headway.errors import HeadwayError, Refused, TooLarge, UsageError
+from headway.logs import logger
+
+BODY_CAP = 1 << 20
+
+_Shape = TypeVar("_Shape")
+
+
+class Call:
+    """One request, read and authenticated, as the handlers see it."""
+
+    def __init__(self, app: App, request: Request, principal: Principal, body: bytes) -> None:
+        """Keep what the handlers need."""
+        self.app = app
+        self.principal = principal
+        self.path: dict[str, Any] = request.path_params
+        self.query = request.query_params
+        self._body = body
+
+    def body(self, shape: type[_Shape]) -> _Shape:
+        """Parse the body into a type.
+
+        Raises:
+            UsageError: names the field that does not fit.
+        """
+        try:
+            return msgspec.json.decode(self._body or b"{}", type=shape)
+        except (msgspec.DecodeError, msgspec.ValidationError) as error:
+            raise UsageError("the request body does not fit", cause=str(error)) from error
+
+    def number(self, name: str, default: int, *, most: int = 1000) -> int:
+        """Return a whole number of the query string."""
+        text = self.query.get(name)
+        if text is None:
+            return default
+        if not text.isdigit() or int(text) > most:
+            raise UsageError(f"{name}={text!r} is not a whole number up to {most}")
+        return int(text)
+
+
+Handler = Callable[[Call], Any]
+
+
+def route(app: App, method: str, path: str, needs: Role, handler: Handler) -> Route:
+    """Return a route that authenticates, checks the role, runs the plain handler and encodes its answer."""
+
+    async def endpoint(request: Request) -> Response:
+        try:
+            body = await _read(request)
+            return await run_in_threadpool(_answer, app, request, body, needs, handler)
+        except HeadwayError as error:
+            return failure(error)
+        except Exception:  # noqa: BLE001  # no traceback ever leaves the server
+            logger().exception("request failed", path=path)
+            return failure(HeadwayError("internal error", hint="the server's log has it"))
+
+    return Route(path, endpoint, methods=[method])
+
+
+def _answer(app: App, request: Request, body: bytes, needs: Role, handler: Handler) -> Response:
+    principal = app.authenticator.authenticate(request.headers.get("authorization"))
+    if principal.kind is TokenKind.ATTEMPT or principal.role < needs:
+        raise Refused(
+            f"{principal.user} may not do this",
+            cause=f"it needs the role {needs.name.lower()}",
+            hint="use a token with that role",
+        )
+    answer = handler(Call(app, request, principal, body))
+    return answer if isinstance(answer, Response) else json_response(answer)
+
+
+async def _read(request: Request) -> bytes:
+    parts: list[bytes] = []
+    size = 0
+    async for part in request.stream():
+        size += len(part)
+        if size > BODY_CAP:
+            raise TooLarge(f"the request body is over {BODY_CAP} bytes")
+        parts.append(part)
+    return b"".join(parts)
+
+
+def json_response(value: Any, status: int = 200) -> Response:
+    """Return a value as JSON; records and instants are encoded as they stand."""
+    return Response(msgspec.json.encode(value), status_code=status, media_type="application/json")
+
+
+def failure(error: HeadwayError) -> Response:
+    """Return an error as JSON, with what the terminal prints."""
+    return json_response(
+        {
+            "code": error.code,
+            "message": error.message,
+            "cause": error.cause,
+            "hint": error.hint,
+            "retryable": error.retryable,
+            "exit_code": error.exit_code,
+        },
+        error.status,
+    )

@@ -1,0 +1,129 @@
+"""Repositories and their changes: the local forge, and what is recorded of any other."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from headway.api.answers import Call
+from headway.errors import NotThereYet, UsageError
+from headway.flow.projects import contexts_for
+from headway.flow.repos import get_repo
+from headway.forges.local import LocalForge
+from headway.forges.model import ChangeState, Repo
+from headway.forges.repo_store import RepoStore
+
+
+@dataclass(frozen=True, kw_only=True)
+class Register:
+    """A git repository on this machine."""
+
+    path: str
+
+
+def register(call: Call) -> Any:
+    """Make a local repository known; repeating it returns the same."""
+    return _forge(call, "local").register_repo(Path(call.body(Register).path), by=call.principal.user)
+
+
+def repos(call: Call) -> Any:
+    """Return every known repository."""
+    with call.app.database.read() as tx:
+        return RepoStore(tx).list()
+
+
+def list_changes(call: Call) -> Any:
+    """Return the changes of a repository, newest first."""
+    repo = _repo(call)
+    return _forge(call, repo.forge).list_changes(repo.id, state=_state(call.query.get("state", "open")))
+
+
+def _state(text: str) -> ChangeState | None:
+    if text != "all" and text not in set(ChangeState):
+        raise UsageError(f"state={text!r} is not one of open, merged, closed, all")
+    return None if text == "all" else ChangeState(text)
+
+
+@dataclass(frozen=True, kw_only=True)
+class OpenChange:
+    """A branch proposed for the base branch."""
+
+    head: str
+    title: str = ""
+    base: str = ""
+
+
+def open_change(call: Call) -> Any:
+    """Open a change of the local forge."""
+    repo, wanted = _repo(call), call.body(OpenChange)
+    return _forge(call, repo.forge).open_change(
+        repo.id,
+        head_ref=wanted.head,
+        base_ref=wanted.base or repo.default_branch,
+        title=wanted.title or wanted.head,
+        author=call.principal.user,
+    )
+
+
+def show(call: Call) -> Any:
+    """Return a change with its comments and statuses."""
+    repo = _repo(call)
+    forge = _forge(call, repo.forge)
+    return forge.show(repo.id, call.path["number"])
+
+
+@dataclass(frozen=True, kw_only=True)
+class Say:
+    """A comment."""
+
+    body: str
+
+
+def comment(call: Call) -> Any:
+    """Write a comment as the caller; commands in it start work."""
+    repo = _repo(call)
+    return _forge(call, repo.forge).add_comment(
+        repo.id,
+        call.path["number"],
+        author=call.principal.user,
+        body=call.body(Say).body,
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Merge:
+    """How to merge."""
+
+    method: str = "merge"
+
+
+def merge(call: Call) -> Any:
+    """Merge a change whose required statuses are green at its head."""
+    repo = _repo(call)
+    forge = _forge(call, repo.forge)
+    change = forge.get_change(repo.id, call.path["number"])
+    return forge.merge(
+        repo.id,
+        change.number,
+        actor=call.principal.user,
+        method=call.body(Merge).method,
+        required=contexts_for(call.app, change),
+    )
+
+
+def close(call: Call) -> Any:
+    """Close a change without merging it."""
+    repo = _repo(call)
+    return _forge(call, repo.forge).close(repo.id, call.path["number"], actor=call.principal.user)
+
+
+def _repo(call: Call) -> Repo:
+    return get_repo(call.app, call.path["repo"])
+
+
+def _forge(call: Call, name: str) -> LocalForge:
+    forge = call.app.forge(name)
+    if not isinstance(forge, LocalForge):
+        raise NotThereYet("changes of this forge are worked on at the forge itself", hint="open its web page")
+    return forge

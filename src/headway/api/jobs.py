@@ -1,0 +1,105 @@
+"""Jobs: their tasks, logs, reports and differences."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import ColumnElement
+
+from headway.api.answers import Call
+from headway.db import schema
+from headway.errors import NotFound
+from headway.flow.compare import compare_jobs
+from headway.flow.joblogs import read_logs
+from headway.flow.present import view_job
+from headway.flow.results import JobResults
+from headway.jobs.store import JobStore
+from headway.reports.render import render
+from headway.reports.terminal import render_terminal
+from headway.tracking.runs import RunStore
+
+_FILTERS = ("repo_id", "project", "state", "branch")
+
+
+def list_jobs(call: Call) -> Any:
+    """Return jobs, newest first, with the metrics of those that are judged."""
+    where: list[ColumnElement[bool]] = [
+        schema.job.c[name] == call.query[name] for name in _FILTERS if name in call.query
+    ]
+    if "change" in call.query:
+        where.append(schema.job.c.change == call.number("change", 0, most=10**9))
+    with call.app.database.read() as tx:
+        jobs = JobStore(tx).find(*where, limit=call.number("limit", 50), offset=call.number("offset", 0, most=10**9))
+        results = JobResults(tx).of_jobs(job.id for job in jobs)
+    return [
+        {
+            "job": job,
+            "metrics": results[job.id].metrics if job.id in results else {},
+            "outcome": _outcome(results.get(job.id)),
+        }
+        for job in jobs
+    ]
+
+
+def _outcome(result: Any) -> str | None:
+    return result.verdict.outcome if result is not None and result.verdict is not None else None
+
+
+def show(call: Call) -> Any:
+    """Return one job whole: tasks, attempts, latest metrics, result."""
+    with call.app.database.read() as tx:
+        store = JobStore(tx)
+        job = store.get(call.path["job"])
+        tasks = store.tasks(job.id)
+        metrics: dict[str, float] = {}
+        for task in tasks:
+            if task.run_id:
+                metrics |= RunStore(tx).get(task.run_id).metrics
+        return {
+            "job": job,
+            "tasks": tasks,
+            "attempts": store.attempts(task.id for task in tasks),
+            "metrics": {name: value for name, value in metrics.items() if not name.startswith("system/")},
+            "plan": store.plan(job.plan_id),
+            "result": JobResults(tx).get(job.id),
+            "position": store.queue_position(job) if job.state == "queued" else None,
+        }
+
+
+def logs(call: Call) -> Any:
+    """Return log lines of a job from an offset; `next` continues."""
+    with call.app.database.read() as tx:
+        job = JobStore(tx).get(call.path["job"])
+    return read_logs(
+        call.app,
+        job,
+        task=call.query.get("task"),
+        offset=call.number("offset", 0, most=10**12),
+        limit=call.number("limit", 2000, most=20_000),
+    )
+
+
+def report(call: Call) -> Any:
+    """Return the report: `format` is view (default), markdown or terminal."""
+    with call.app.database.read() as tx:
+        view = view_job(call.app, tx, JobStore(tx).get(call.path["job"]))
+    kind = call.query.get("format", "view")
+    if kind == "markdown":
+        return render(view)
+    if kind == "terminal":
+        return {"text": render_terminal(view, width=call.number("width", 100))}
+    return view
+
+
+def compare(call: Call) -> Any:
+    """Return what differs between this job and another (`with`, default its baseline)."""
+    with call.app.database.read() as tx:
+        store = JobStore(tx)
+        job = store.get(call.path["job"])
+        result = JobResults(tx).get(job.id)
+        if result is None:
+            raise NotFound(f"job #{job.number} has no result yet", hint="wait until it has ended")
+        other = call.query.get("with") or result.baseline_job
+        if not other:
+            raise NotFound(f"job #{job.number} has no baseline", hint="name another job with ?with=")
+        return compare_jobs(call.app, tx, job, store.get(other))

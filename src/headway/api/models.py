@@ -1,0 +1,50 @@
+"""Registered models and their versions."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import select
+
+from headway.api.answers import Call
+from headway.db import schema
+from headway.registry.store import RegistryStore
+
+
+def list_models(call: Call) -> Any:
+    """Return every model with its newest version."""
+    with call.app.database.read() as tx:
+        store = RegistryStore(tx, call.app.clock)
+        names = tx.execute(select(schema.registered_model.c.name).order_by(schema.registered_model.c.name)).scalars()
+        return [
+            {"name": name, "versions": len(versions), "latest": versions[-1] if versions else None}
+            for name in names
+            if (versions := sorted(store.versions(name), key=lambda each: each.number)) is not None
+        ]
+
+
+def show(call: Call) -> Any:
+    """Return a model with all its versions, newest first."""
+    with call.app.database.read() as tx:
+        store = RegistryStore(tx, call.app.clock)
+        model = store.get_model(call.path["model"])
+        versions = sorted(store.versions(model.name), key=lambda each: -each.number)
+    return {"model": model, "versions": versions}
+
+
+@dataclass(frozen=True, kw_only=True)
+class SetAlias:
+    """A movable name of one version."""
+
+    alias: str
+    version: int
+
+
+def set_alias(call: Call) -> Any:
+    """Move an alias; the move is an event."""
+    wanted = call.body(SetAlias)
+    with call.app.database.write() as tx:
+        store = RegistryStore(tx, call.app.clock)
+        store.set_alias(call.path["model"], wanted.alias, number=wanted.version, actor=call.principal.user)
+        return store.get_version(call.path["model"], wanted.version)

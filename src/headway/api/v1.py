@@ -1,0 +1,52 @@
+"""Headway's own API: what the terminal and other programs call; one line a route."""
+
+from __future__ import annotations
+
+from starlette.routing import Route
+
+from headway.api import about, changes, commands, deployments, jobs, models, secrets
+from headway.api.answers import route
+from headway.app import App
+from headway.auth.model import Role
+
+
+def api_routes(app: App) -> list[Route]:
+    """Return every route with the role that it needs."""
+    return [
+        route(app, method, path, needs, handler)
+        for method, path, needs, handler in (
+            ("GET", "/server", Role.VIEWER, about.server),
+            ("GET", "/doctor", Role.VIEWER, about.doctor),
+            ("POST", "/clean", Role.ADMIN, about.clean),
+            ("POST", "/backup", Role.ADMIN, about.backup),
+            ("GET", "/events", Role.VIEWER, about.events),
+            ("POST", "/repos", Role.ADMIN, changes.register),
+            ("GET", "/repos", Role.VIEWER, changes.repos),
+            ("GET", "/repos/{repo}/changes", Role.VIEWER, changes.list_changes),
+            ("POST", "/repos/{repo}/changes", Role.CONTRIBUTOR, changes.open_change),
+            ("GET", "/repos/{repo}/changes/{number:int}", Role.VIEWER, changes.show),
+            ("POST", "/repos/{repo}/changes/{number:int}/comments", Role.CONTRIBUTOR, changes.comment),
+            ("POST", "/repos/{repo}/changes/{number:int}/merge", Role.MAINTAINER, changes.merge),
+            ("POST", "/repos/{repo}/changes/{number:int}/close", Role.CONTRIBUTOR, changes.close),
+            ("POST", "/repos/{repo}/plan", Role.CONTRIBUTOR, commands.plan),
+            ("POST", "/repos/{repo}/commands", Role.CONTRIBUTOR, commands.give),
+            ("GET", "/commands/{command}", Role.VIEWER, commands.show),
+            ("GET", "/jobs", Role.VIEWER, jobs.list_jobs),
+            ("GET", "/jobs/{job}", Role.VIEWER, jobs.show),
+            ("GET", "/jobs/{job}/logs", Role.VIEWER, jobs.logs),
+            ("GET", "/jobs/{job}/report", Role.VIEWER, jobs.report),
+            ("GET", "/jobs/{job}/compare", Role.VIEWER, jobs.compare),
+            ("GET", "/models", Role.VIEWER, models.list_models),
+            ("GET", "/models/{model}", Role.VIEWER, models.show),
+            ("POST", "/models/{model}/aliases", Role.MAINTAINER, models.set_alias),
+            ("GET", "/deployments", Role.VIEWER, deployments.list_deployments),
+            ("GET", "/deployments/{name}", Role.VIEWER, deployments.show),
+            ("GET", "/deployments/{name}/logs", Role.VIEWER, deployments.logs),
+            ("GET", "/releases", Role.VIEWER, deployments.releases),
+            ("GET", "/releases/{release}", Role.VIEWER, deployments.release),
+            ("GET", "/why/{subject}", Role.VIEWER, deployments.why),
+            ("GET", "/repos/{repo}/secrets", Role.MAINTAINER, secrets.list_names),
+            ("PUT", "/repos/{repo}/secrets/{name}", Role.MAINTAINER, secrets.set_value),
+            ("DELETE", "/repos/{repo}/secrets/{name}", Role.MAINTAINER, secrets.remove),
+        )
+    ]

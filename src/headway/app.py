@@ -1,0 +1,122 @@
+"""The composition root: settings in, one frozen `App` out; the only place that names a backend."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import msgspec
+
+from headway.auth.authenticate import Authenticator
+from headway.blobs.base import BlobStore
+from headway.clock import Clock, SystemClock
+from headway.db.connection import Database, open_database
+from headway.db.migrate import migrate
+from headway.engines.base import Engine
+from headway.environments.base import Builder
+from headway.errors import NotFound, NotThereYet, UsageError
+from headway.forges.base import Forge
+from headway.sandbox.isolation import IsolationReport
+from headway.serving.base import Target
+from headway.settings import Settings
+
+ISOLATION_FILE = "isolation.json"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class App:
+    """Everything that a process of Headway works with, opened once."""
+
+    settings: Settings
+    clock: Clock
+    database: Database
+    authenticator: Authenticator
+    artifacts: BlobStore  # what runs and models log
+    contents: BlobStore  # outputs of tasks, by digest
+    builder: Builder
+    engines: Mapping[str, Engine]
+    forges: Mapping[str, Forge]
+    targets: Mapping[str, Target]
+
+    @property
+    def data(self) -> Path:
+        """The data directory."""
+        return self.settings.data
+
+    def engine(self, name: str) -> Engine:
+        """Return the engine of that name."""
+        if name not in self.engines:
+            raise NotThereYet(
+                f"engine {name!r} is not there yet",
+                cause=f"this server has: {', '.join(sorted(self.engines))}",
+                hint="set engine: {type: local} in headway.yaml on the base branch",
+            )
+        return self.engines[name]
+
+    def target(self, name: str) -> Target:
+        """Return the deployment target of that name."""
+        if name not in self.targets:
+            raise NotThereYet(
+                f"deployment target {name!r} is not there yet",
+                cause=f"this server has: {', '.join(sorted(self.targets))}",
+                hint="set deploy: {target: local} in headway.yaml on the base branch",
+            )
+        return self.targets[name]
+
+    def forge(self, name: str) -> Forge:
+        """Return the forge of that name."""
+        if name not in self.forges:
+            raise NotFound(f"no forge {name!r}", hint=f"this server has: {', '.join(sorted(self.forges))}")
+        return self.forges[name]
+
+    def close(self) -> None:
+        """Close what was opened; detached attempts and endpoints live on."""
+        self.database.close()
+
+
+def open_app(settings: Settings, *, runs_attempts: bool = False) -> App:
+    """Open the data directory (made, private, when absent) and every backend that the settings name.
+
+    `runs_attempts` is the worker's: it proves the isolation level by a self-test and leaves the report behind.
+    """
+    from headway.blobs.folder import FolderStore
+    from headway.engines.local import LocalEngine
+    from headway.environments.uv_builder import UvBuilder
+    from headway.forges.local import LocalForge
+    from headway.serving.command import CommandTarget
+    from headway.serving.local import LocalTarget
+
+    data = settings.data
+    data.mkdir(mode=0o700, parents=True, exist_ok=True)
+    clock = SystemClock()
+    database = open_database(settings.database_url)
+    migrate(database)
+    isolation = _isolation(settings) if runs_attempts else IsolationReport(level=0, reasons=("not the worker",))
+    return App(
+        settings=settings,
+        clock=clock,
+        database=database,
+        authenticator=Authenticator(database, clock, mode=_auth_mode(settings.auth)),
+        artifacts=FolderStore(data / "artifacts"),
+        contents=FolderStore(data / "contents"),
+        builder=UvBuilder(data / "environments"),
+        engines={"local": LocalEngine(data / "attempts", isolation=isolation, private=(data,))},
+        forges={"local": LocalForge(database, clock)},
+        targets={"local": LocalTarget(data / "deployments"), "command": CommandTarget(data / "deployments")},
+    )
+
+
+def _isolation(settings: Settings) -> IsolationReport:
+    from headway.sandbox.isolation import probe_isolation
+
+    report = probe_isolation(settings.data, wanted=settings.isolation)
+    (settings.data / ISOLATION_FILE).write_bytes(msgspec.json.encode(report))
+    return report
+
+
+def _auth_mode(text: str) -> Literal["token", "none"]:
+    if text not in ("token", "none"):
+        raise UsageError(f"HEADWAY_AUTH={text!r} is not a way to log in", hint="use token or none")
+    return "none" if text == "none" else "token"

@@ -1,0 +1,100 @@
+"""The commands that change what is under way: /stop and /override."""
+
+from __future__ import annotations
+
+from sqlalchemy import ColumnElement, Connection, select
+
+from headway.app import App
+from headway.commands.model import Command
+from headway.db import schema
+from headway.db.events import record
+from headway.errors import NotFound, UsageError
+from headway.flow.model import JobResult
+from headway.flow.results import JobResults
+from headway.flow.settle import judge_again
+from headway.gates.model import CheckState, Override
+from headway.jobs import advance
+from headway.jobs.model import Job
+from headway.jobs.store import JobStore
+
+UNFINISHED = ("queued", "running")
+
+
+def stop(app: App, command: Command) -> str:
+    """Cancel the job that is named, or all of this change."""
+    with app.database.write() as tx:
+        store = JobStore(tx)
+        jobs = [store.get(command.arguments[0].lstrip("#"))] if command.arguments else store.find(*_scope(command))
+        stopped = [
+            job
+            for job in jobs
+            if advance.cancel(tx, job, f"stopped by {command.actor}", command.actor, app.clock.now())
+        ]
+    if not stopped:
+        raise NotFound("nothing to stop", cause="no job of this change is queued or running")
+    return "Stopping " + ", ".join(f"job #{job.number} ({job.project})" for job in stopped) + "."
+
+
+def _scope(command: Command) -> list[ColumnElement[bool]]:
+    where = [schema.job.c.repo_id == command.repo_id, schema.job.c.state.in_(UNFINISHED)]
+    if command.change is not None:
+        where.append(schema.job.c.change == command.change)
+    if command.project is not None:
+        where.append(schema.job.c.project == command.project)
+    return where
+
+
+def override(app: App, command: Command) -> str:
+    """Accept one failed check of this head commit knowingly; shown in the report and kept in the events."""
+    if command.change is None or not command.arguments or not command.reason:
+        raise UsageError(
+            "an override names a check and a reason",
+            hint="/override 'val_auc by origin: origin=JFK' the airport was closed for rebuilding",
+        )
+    check = command.arguments[0]
+    now = app.clock.now()
+    with app.database.write() as tx:
+        job, result = _judged(tx, command)
+        verdict = result.verdict
+        if verdict is None:
+            raise NotFound("there is no verdict to override", hint="/train makes one")
+        failing = [each.id for each in verdict.checks if each.state not in (CheckState.PASSED, CheckState.OVERRIDDEN)]
+        if check not in failing:
+            raise NotFound(
+                f"no check {check!r} stands in the way",
+                cause=f"these do: {', '.join(failing) or 'none'}",
+                hint=f"/override {failing[0]!r} reason" if failing else "",
+            )
+        values = {
+            "repo_id": command.repo_id,
+            "change": command.change,
+            "project": job.project,
+            "head_sha": job.commit,
+            "check": check,
+        }
+        known = select(schema.override.c.check).filter_by(**values)
+        if tx.execute(known).first() is None:
+            tx.execute(schema.override.insert().values(**values, actor=command.actor, reason=command.reason, at=now))
+        record(
+            tx,
+            "override",
+            job.id,
+            to_state="accepted",
+            reason=f"{check}: {command.reason}",
+            actor=command.actor,
+            at=now,
+        )
+    judge_again(app, job, Override(check=check, actor=command.actor, reason=command.reason, head_sha=job.commit))
+    return f"`{check}` is accepted for commit `{job.commit[:7]}` and no other: {command.reason}"
+
+
+def _judged(tx: Connection, command: Command) -> tuple[Job, JobResult]:
+    store, results = JobStore(tx), JobResults(tx)
+    where = [schema.job.c.repo_id == command.repo_id, schema.job.c.change == command.change]
+    if command.project is not None:
+        where.append(schema.job.c.project == command.project)
+    for job in store.find(*where):
+        result = results.get(job.id)
+        if result is not None and job.commit == command.head_sha:
+            return job, result
+    raise NotFound("nothing has been judged at this commit", hint="/train first")

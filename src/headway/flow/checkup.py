@@ -1,0 +1,97 @@
+"""`headway doctor`: every check that support would ask for, with what to do where it fails."""
+
+from __future__ import annotations
+
+import platform
+import shutil
+import subprocess
+from collections.abc import Iterator
+from dataclasses import dataclass
+from importlib.metadata import version
+
+import msgspec
+
+from headway.app import ISOLATION_FILE, App
+from headway.engines.base import Isolation
+from headway.forges.repo_store import RepoStore
+from headway.sandbox.isolation import IsolationReport
+
+SPACE_WANTED_GB = 5
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CheckedItem:
+    """One thing that was looked at."""
+
+    name: str
+    state: str  # ok | warn | fail
+    found: str
+    hint: str = ""
+
+
+def check_up(app: App) -> list[CheckedItem]:
+    """Look at everything that a job or a release will need."""
+    return list(_items(app))
+
+
+def _items(app: App) -> Iterator[CheckedItem]:
+    yield CheckedItem(name="python", state="ok", found=f"{platform.python_version()} on {platform.platform()}")
+    yield _program("git", "install git: every commit is read with it")
+    yield CheckedItem(name="uv", state="ok", found=version("uv"))
+    yield from _isolation(app)
+    yield _space(app)
+    yield _database(app)
+    yield _repositories(app)
+    yield CheckedItem(
+        name="gpu",
+        state="ok",
+        found=_first_line(["nvidia-smi", "-L"]) if shutil.which("nvidia-smi") else "none seen (nvidia-smi is absent)",
+    )
+
+
+def _program(name: str, hint: str) -> CheckedItem:
+    if shutil.which(name) is None:
+        return CheckedItem(name=name, state="fail", found="not on PATH", hint=hint)
+    return CheckedItem(name=name, state="ok", found=_first_line([name, "--version"]))
+
+
+def _first_line(argv: list[str]) -> str:
+    done = subprocess.run(argv, capture_output=True, text=True, timeout=10, check=False)
+    return (done.stdout or done.stderr).strip().partition("\n")[0]
+
+
+def _isolation(app: App) -> Iterator[CheckedItem]:
+    """What the worker's self-test proved at its start."""
+    try:
+        report = msgspec.json.decode((app.data / ISOLATION_FILE).read_bytes(), type=IsolationReport)
+    except (OSError, msgspec.DecodeError):
+        yield CheckedItem(
+            name="isolation", state="warn", found="not tested yet", hint="the worker tests it at its start"
+        )
+        return
+    found = f"L{report.level}" + (f": {'; '.join(report.reasons)}" if report.reasons else "")
+    state = "ok" if report.level >= int(Isolation.L2) else "warn"
+    yield CheckedItem(name="isolation", state=state, found=found, hint=report.hint)
+
+
+def _space(app: App) -> CheckedItem:
+    free = shutil.disk_usage(app.data).free / 1e9
+    state = "ok" if free > SPACE_WANTED_GB else "warn"
+    hint = "" if state == "ok" else "headway server clean frees what nothing refers to"
+    return CheckedItem(name="disk", state=state, found=f"{free:.1f} GB free in {app.data}", hint=hint)
+
+
+def _database(app: App) -> CheckedItem:
+    dialect = app.database.engine.dialect.name
+    with app.database.read() as tx:
+        said = str(tx.exec_driver_sql("PRAGMA quick_check" if app.database.is_sqlite else "SELECT 'ok'").scalar())
+    mode = oct(app.data.stat().st_mode & 0o777)
+    if said != "ok":
+        return CheckedItem(name="database", state="fail", found=said, hint="restore the latest backup")
+    return CheckedItem(name="database", state="ok", found=f"{dialect}, intact; folder mode {mode}")
+
+
+def _repositories(app: App) -> CheckedItem:
+    with app.database.read() as tx:
+        names = [repo.name for repo in RepoStore(tx).list()]
+    return CheckedItem(name="repositories", state="ok", found=", ".join(names) or "none yet: run a command in one")

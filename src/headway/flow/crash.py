@@ -1,0 +1,46 @@
+"""Why a job ended badly: the task, its last lines, and what to do about it."""
+
+from __future__ import annotations
+
+from headway.app import App
+from headway.environments.missing import missing_import_hint
+from headway.flow.joblogs import tail
+from headway.jobs.model import Job, TaskState
+from headway.jobs.store import JobStore
+from headway.planning.model import Plan
+from headway.reports.model import CrashView
+
+TAIL = 20
+
+_HINTS = {
+    "memory": "give the step more with resources: {memory: ...}, or use less",
+    "time limit": "give the step a longer timeout:, or make it faster",
+    "disk": "write less, or raise HEADWAY_ATTEMPT_DISK_MB on the server",
+    "processes": "start fewer processes; a fork without end was stopped",
+}
+
+
+def crash_of(app: App, job: Job, plan: Plan) -> CrashView | None:
+    """Return the first failed task of a job with its tail and a hint; None when none failed (cancelled)."""
+    with app.database.read() as tx:
+        store = JobStore(tx)
+        task = next((each for each in store.tasks(job.id) if each.state is TaskState.FAILED), None)
+        if task is None:
+            return None
+        attempts = store.attempts([task.id])
+    lines = tail(app, attempts[-1], TAIL) if attempts else ()
+    spec = next(each.spec for each in plan.tasks if each.spec.name == task.name)
+    hint = missing_import_hint("\n".join(lines), spec.env, spec.root)
+    if not hint:
+        hint = next((text for word, text in _HINTS.items() if word in task.reason), "")
+    seconds = (task.finished_at - task.started_at).total_seconds() if task.started_at and task.finished_at else 0.0
+    return CrashView(
+        task=task.name,
+        exit_code=task.exit_code,
+        reason=task.reason,
+        attempt=task.attempts,
+        attempts=task.max_attempts,
+        seconds=seconds,
+        tail=lines,
+        hint=hint,
+    )

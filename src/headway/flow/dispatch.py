@@ -1,0 +1,122 @@
+"""Accepted commands are carried out, one after the other; each ends with an answer that says what became of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from headway.app import App
+from headway.commands.model import Command, CommandState, Origin, Verb
+from headway.commands.store import CommandStore
+from headway.commands.usage import help_text, permission_for
+from headway.errors import HeadwayError, NotThereYet, Refused
+from headway.flow import acts, release_commands, train, why
+from headway.flow.background import Background
+from headway.flow.outbox import want
+from headway.flow.repos import forge_of
+from headway.forges.model import WantedComment, WantedReaction
+from headway.logs import logger
+
+# What Headway itself starts needs no person's standing: the trigger stands on the base branch.
+_BY_ITSELF = frozenset({Origin.PUSH, Origin.SCHEDULE, Origin.VERSION, Origin.DRIFT, Origin.DATA})
+
+
+def step(app: App, _background: Background) -> bool:
+    """Carry out what has been accepted; return whether there was anything."""
+    with app.database.read() as tx:
+        waiting = CommandStore(tx).in_state(CommandState.ACCEPTED, limit=20)
+    for command in waiting:
+        _carry_out(app, command)
+    return bool(waiting)
+
+
+def _carry_out(app: App, command: Command) -> None:
+    try:
+        _check_standing(app, command)
+        answer = act(app, command)
+    except HeadwayError as error:
+        lines = [error.message, error.cause, f"Try: {error.hint}" if error.hint else ""]
+        _end(app, command, CommandState.REFUSED, "\n".join(line for line in lines if line))
+    except Exception as error:  # noqa: BLE001  # a defect must end as an answer, or the command would be tried for ever
+        logger().exception("command failed", command=command.id, verb=command.verb)
+        _end(app, command, CommandState.REFUSED, f"internal error: {type(error).__name__}; the server's log has it")
+    else:
+        _end(app, command, CommandState.EXECUTED, answer)
+
+
+def _check_standing(app: App, command: Command) -> None:
+    if command.origin in _BY_ITSELF:
+        return
+    standing = forge_of(app, command.repo_id).get_permission(command.repo_id, command.actor)
+    needed = permission_for(command.verb)
+    if standing < needed:
+        raise Refused(
+            f"@{command.actor} may not /{command.verb} here",
+            cause=f"it needs {needed.name.lower()} permission, and @{command.actor} has {standing.name.lower()}",
+            hint="ask somebody who has it to write the same comment",
+        )
+
+
+def act(app: App, command: Command) -> str:
+    """Do what a command asks and return what is said back; "" where the report says it."""
+    return _ACTS[command.verb](app, command)
+
+
+def _tune(_app: App, _command: Command) -> str:
+    raise NotThereYet(
+        "/tune is not there yet",
+        cause="the search for hyperparameters is built after the main flow",
+        hint="/train lr=0.1 tries one value; several comments queue up",
+    )
+
+
+def _help(_app: App, command: Command) -> str:
+    word = command.arguments[0].lstrip("/") if command.arguments else ""
+    return help_text(Verb(word) if word in set(Verb) else None)
+
+
+_ACTS: Mapping[Verb, Callable[[App, Command], str]] = {
+    Verb.PLAN: train.plan,
+    Verb.TRAIN: train.train,
+    Verb.TUNE: _tune,
+    Verb.RETRY: train.retry,
+    Verb.STOP: acts.stop,
+    Verb.OVERRIDE: acts.override,
+    Verb.DEPLOY: release_commands.deploy,
+    Verb.APPROVE: release_commands.approve,
+    Verb.ROLLBACK: release_commands.rollback,
+    Verb.WHY: why.answer,
+    Verb.HELP: _help,
+}
+
+
+def _end(app: App, command: Command, state: CommandState, answer: str) -> None:
+    now = app.clock.now()
+    with app.database.write() as tx:
+        store = CommandStore(tx)
+        store.answer(command.id, answer)
+        store.move(command.id, to=state, of=(CommandState.ACCEPTED,), actor=command.actor, at=now, reason=answer[:500])
+        if command.comment_id is None or command.change is None:
+            return
+        if state is CommandState.REFUSED:
+            want(
+                tx,
+                WantedReaction(
+                    repo_id=command.repo_id,
+                    number=command.change,
+                    comment_id=command.comment_id,
+                    content="confused",
+                ),
+                now,
+            )
+        if answer:
+            marker = f"<!-- headway:answer comment={command.comment_id} line={command.line} -->"
+            body = f"{marker}\n{_addressed(command, answer)}"
+            want(
+                tx,
+                WantedComment(repo_id=command.repo_id, number=command.change, marker=marker, body=body, fresh=True),
+                now,
+            )
+
+
+def _addressed(command: Command, answer: str) -> str:
+    return f"@{command.actor}, to `/{command.verb}`:\n\n{answer}"

@@ -1,0 +1,164 @@
+"""Events become commands: first kept in the inbox, then read once, by the same rules for every origin."""
+
+from __future__ import annotations
+
+from headway.app import App
+from headway.commands.grammar import parse_comment
+from headway.commands.inbox import Delivery, InboxStore
+from headway.commands.model import Answer, Command, CommandState, Origin, ParsedCommand, Verb
+from headway.commands.store import CommandStore
+from headway.errors import HeadwayError
+from headway.flow.background import Background
+from headway.flow.merging import after_merge, after_opening, after_push
+from headway.flow.outbox import want
+from headway.flow.projects import aliases
+from headway.flow.repos import forge_of
+from headway.forges.model import (
+    BranchPushed,
+    ChangeMoved,
+    CommentCreated,
+    Event,
+    Repo,
+    WantedComment,
+    WantedReaction,
+)
+from headway.forges.repo_store import RepoStore
+from headway.ids import new_id
+from headway.logs import logger
+
+
+def step(app: App, _background: Background) -> bool:
+    """Take in what the forges tell, then read what is new; return whether there was anything."""
+    with app.database.read() as tx:
+        store = RepoStore(tx)
+        repos = [(repo, store.cursor(repo.id)) for repo in store.list()]
+    for repo, cursor in repos:
+        _take_in(app, repo, cursor)
+    with app.database.read() as tx:
+        waiting = InboxStore(tx).next_new(at=app.clock.now(), limit=50)
+    for entry in waiting:
+        _read(app, entry)
+    return bool(waiting)
+
+
+def _take_in(app: App, repo: Repo, cursor: str) -> None:
+    try:
+        page = app.forge(repo.forge).events_since(repo.id, cursor)
+    except HeadwayError as error:
+        logger().warning("repository cannot be read", repo=repo.name, error=error.message)
+        return
+    if not page.events and page.cursor == cursor:
+        return
+    now = app.clock.now()
+    with app.database.write() as tx:
+        inbox = InboxStore(tx)
+        for event in page.events:
+            inbox.add(event, forge=repo.forge, at=now)
+        RepoStore(tx).set_cursor(repo.id, page.cursor)
+
+
+def _read(app: App, delivery: Delivery) -> None:
+    try:
+        used = _understand(app, delivery.event)
+    except Exception as error:  # noqa: BLE001  # one poisonous event must not stop the others
+        logger().exception("event cannot be read", event=type(delivery.event).__name__)
+        with app.database.write() as tx:
+            InboxStore(tx).failed(delivery.id, error=str(error), at=app.clock.now())
+        return
+    with app.database.write() as tx:
+        if used:
+            InboxStore(tx).done(delivery.id)
+        else:
+            InboxStore(tx).ignored(delivery.id, why="nothing in it is for us")
+
+
+def _understand(app: App, event: Event) -> bool:
+    match event:
+        case CommentCreated():
+            return _read_comment(app, event)
+        case ChangeMoved():
+            return _read_change(app, event)
+        case BranchPushed():
+            return after_push(app, event)
+
+
+def _read_change(app: App, event: ChangeMoved) -> bool:
+    if event.action in ("opened", "reopened", "pushed"):
+        return after_opening(app, event)
+    if event.action == "merged":
+        return after_merge(app, event)
+    return False
+
+
+def _read_comment(app: App, event: CommentCreated) -> bool:
+    change, comment = event.change, event.comment
+    if comment.is_ours:
+        return False
+    parsed = parse_comment(comment.body, aliases(app, change.repo_id, change.base_sha))
+    if not parsed:
+        return False
+    fresh = forge_of(app, change.repo_id).get_change(change.repo_id, change.number)
+    if fresh.state != "open" and not any(isinstance(each, ParsedCommand) and each.verb in _AFTER for each in parsed):
+        _say(
+            app, event, f"Change {change.number} is {fresh.state}: only /deploy, /approve, /rollback and /why act now."
+        )
+        return True
+    for each in parsed:
+        if isinstance(each, Answer):
+            _say(app, event, each.text)
+        else:
+            _command(app, event, each)
+    return True
+
+
+_AFTER = frozenset({Verb.DEPLOY, Verb.APPROVE, Verb.ROLLBACK, Verb.WHY, Verb.HELP, Verb.STOP})
+
+
+def _command(app: App, event: CommentCreated, parsed: ParsedCommand) -> None:
+    change, comment = event.change, event.comment
+    head = change.head_sha  # as it stood when the comment was made
+    if parsed.sha and not head.startswith(parsed.sha):
+        text = f"Commit `{parsed.sha}` is not the head of this change: it is at `{head[:16]}`."
+        _say(app, event, f"{text}\n\n    /{parsed.verb} @{head[:16]}")
+        return
+    command = Command(
+        id=new_id(),
+        verb=parsed.verb,
+        origin=Origin.COMMENT,
+        repo_id=change.repo_id,
+        actor=comment.author,
+        at=app.clock.now(),
+        project=parsed.project,
+        change=change.number,
+        head_sha=head,
+        arguments=parsed.arguments,
+        params=parsed.params,
+        reason=parsed.reason,
+        dry_run=parsed.dry_run,
+        comment_id=comment.id,
+        line=parsed.line,
+        state=CommandState.ACCEPTED,
+    )
+    with app.database.write() as tx:
+        CommandStore(tx).add(command)
+        # A sign that it is taken, as small as it can be: a comment would notify everybody.
+        want(
+            tx,
+            WantedReaction(repo_id=change.repo_id, number=change.number, comment_id=comment.id, content="eyes"),
+            app.clock.now(),
+        )
+
+
+def _say(app: App, event: CommentCreated, text: str) -> None:
+    with app.database.write() as tx:
+        want(
+            tx,
+            WantedComment(
+                repo_id=event.change.repo_id,
+                number=event.change.number,
+                marker=f"<!-- headway:answer comment={event.comment.id} -->",
+                body=f"<!-- headway:answer comment={event.comment.id} -->\n@{event.comment.author} {text}",
+                fresh=True,
+            ),
+            app.clock.now(),
+        )

@@ -1,0 +1,131 @@
+"""What follows from the life of a change: opening, pushing, merging; and pushes to the default branch."""
+
+from __future__ import annotations
+
+from sqlalchemy import Connection
+
+from headway.app import App
+from headway.commands.model import Command, Origin, Verb
+from headway.commands.store import CommandStore
+from headway.db import schema
+from headway.environments.model import Tier
+from headway.flow.model import JobResult
+from headway.flow.outbox import want
+from headway.flow.projects import projects_at
+from headway.flow.registering import register_model
+from headway.flow.repos import get_repo
+from headway.flow.results import JobResults
+from headway.forges.model import BranchPushed, ChangeMoved, StatusState, WantedStatus
+from headway.ids import new_id
+from headway.jobs import advance
+from headway.jobs.model import Job, JobState
+from headway.jobs.results import ResultStore
+from headway.jobs.store import JobStore
+from headway.planning.model import Plan
+
+SYSTEM = "headway"
+
+
+def context(project: str) -> str:
+    """Return the name of a project's required status."""
+    return f"headway/{project}"
+
+
+def after_opening(app: App, event: ChangeMoved) -> bool:
+    """Say at the new head what is required, and end the work on an older one."""
+    change = event.change
+    now = app.clock.now()
+    projects = projects_at(app, change.repo_id, head=change.head_sha, base=change.base_sha)
+    with app.database.write() as tx:
+        store = JobStore(tx)
+        older = store.find(
+            schema.job.c.repo_id == change.repo_id,
+            schema.job.c.change == change.number,
+            schema.job.c.commit != change.head_sha,
+            schema.job.c.state.in_(("queued", "running")),
+        )
+        cancelling = {project.spec.name for project in projects if project.spec.engine.cancel_in_progress}
+        for job in older:
+            if job.project in cancelling:
+                reason = f"superseded by {change.head_sha[:7]}"
+                advance.cancel(tx, job, reason, SYSTEM, now, superseded_by=change.head_sha)
+        for project in projects:
+            judged = JobResults(tx).at_commit(change.repo_id, project.spec.name, change.head_sha)
+            if judged is None and project.is_touched:
+                want(tx, _not_run(change.repo_id, change.head_sha, project.spec.name), now)
+    return True
+
+
+def _not_run(repo_id: str, sha: str, project: str) -> WantedStatus:
+    return WantedStatus(
+        repo_id=repo_id,
+        sha=sha,
+        context=context(project),
+        state=StatusState.PENDING,
+        title="not run at this commit: comment /train",
+    )
+
+
+def after_merge(app: App, event: ChangeMoved) -> bool:
+    """Promote what the change has shown: its results become the baseline, its model a version."""
+    change = event.change
+    now = app.clock.now()
+    branch = get_repo(app, change.repo_id).default_branch
+    with app.database.read() as tx:
+        store = JobStore(tx)
+        good = store.find(
+            schema.job.c.repo_id == change.repo_id,
+            schema.job.c.change == change.number,
+            schema.job.c.commit == change.head_sha,
+            schema.job.c.state == JobState.SUCCEEDED.value,
+        )
+        results = JobResults(tx).of_jobs(job.id for job in good)
+    promoted: set[str] = set()
+    for job in good:
+        result = results.get(job.id)
+        if result is None or result.verdict is None or not result.verdict.allows_merge or job.project in promoted:
+            continue
+        promoted.add(job.project)
+        with app.database.write() as tx:
+            if not change.from_fork:
+                ResultStore(tx).promote(job.id, Tier.MAIN, actor=event.actor, at=now)
+            JobResults(tx).make_baseline(result, branch=branch, actor=event.actor, at=now)
+            plan = JobStore(tx).plan(job.plan_id)
+        if result.model is not None and plan.project.model is not None:
+            register_model(app, job, plan, result, actor=event.actor)
+    return bool(promoted)
+
+
+def after_push(app: App, event: BranchPushed) -> bool:
+    """Train by itself where the base branch's triggers say so."""
+    repo = get_repo(app, event.repo_id)
+    started = False
+    for project in projects_at(app, event.repo_id, head=event.after_sha, base=event.after_sha):
+        if event.branch not in project.spec.triggers.push_branches:
+            continue
+        command = Command(
+            id=new_id(),
+            verb=Verb.TRAIN,
+            origin=Origin.PUSH,
+            repo_id=repo.id,
+            actor=event.actor,
+            at=app.clock.now(),
+            project=project.spec.name,
+            head_sha=event.after_sha,
+            branch=event.branch,
+            comment_id=f"push:{event.after_sha}:{project.spec.name}",
+        )
+        with app.database.write() as tx:
+            CommandStore(tx).add(command)
+        started = True
+    return started
+
+
+def becomes_baseline(tx: Connection, job: Job, plan: Plan, result: JobResult) -> bool:
+    """Whether a settled job of the default branch is what later changes are compared with."""
+    repo_branch = tx.execute(
+        schema.repo.select().with_only_columns(schema.repo.c.default_branch).where(schema.repo.c.id == job.repo_id),
+    ).scalar()
+    is_main = job.change is None and job.branch == repo_branch and plan.tier is Tier.MAIN
+    # On the default branch the commit stands already: a run that failed its gates is no baseline, a first one is.
+    return is_main and result.verdict is not None and result.verdict.allows_merge

@@ -1,0 +1,274 @@
+"""A ready task becomes an attempt: key, reuse, environment, source, inputs, run, token; then the launch."""
+
+from __future__ import annotations
+
+import os
+import secrets as random
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import msgspec
+
+from headway.app import App
+from headway.auth.model import Role, TokenKind
+from headway.auth.secrets import SecretStore
+from headway.auth.tokens import TokenStore
+from headway.blobs.content import materialise
+from headway.engines.base import AttemptSpec, DoorSpec, Isolation
+from headway.environments.model import BuiltEnv, Tier
+from headway.errors import HeadwayError
+from headway.flow.repos import forge_of
+from headway.ids import new_id
+from headway.jobs import advance
+from headway.jobs.model import Job, Task
+from headway.jobs.results import ResultStore
+from headway.jobs.store import JobStore
+from headway.logs import logger
+from headway.pipelines.model import TaskSpec
+from headway.pipelines.params import as_text
+from headway.pipelines.source import write_source
+from headway.pipelines.steps import local_data
+from headway.planning.keys import exact_key, input_digest, is_reusable
+from headway.planning.model import OutputFile, Plan
+from headway.tracking.store import RunStore
+
+# Without these, MLflow's client would ask the parent's environment or the network for what it does not need.
+_QUIET = {
+    "PYTHONUNBUFFERED": "1",
+    "PYTHONDONTWRITEBYTECODE": "1",
+    "GIT_PYTHON_REFRESH": "quiet",
+    "MLFLOW_ENABLE_ASYNC_LOGGING": "false",
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ready:
+    """A task with everything that was decided about it."""
+
+    job: Job
+    task: Task
+    plan: Plan
+    spec: TaskSpec
+    key: str
+    inputs: tuple[OutputFile, ...]
+
+
+def prepare(app: App, task_id: str) -> None:
+    """Reuse or launch one ready task; safe to repeat after a crash at any point."""
+    ready = _decide(app, task_id)
+    if ready is None or _reuse(app, ready):
+        return
+    try:
+        built = _environment(app, ready)
+        spec = _attempt(app, ready, built)
+    except HeadwayError as error:
+        reason = "; ".join(part for part in (error.message, error.cause, error.hint) if part)
+        with app.database.write() as tx:
+            advance.fail(tx, JobStore(tx).task(task_id), reason, app.clock.now())
+        return
+    _launch(app, ready, spec)
+
+
+def _decide(app: App, task_id: str) -> Ready | None:
+    with app.database.read() as tx:
+        store = JobStore(tx)
+        task = store.task(task_id)
+        job = store.get(task.job_id)
+        plan = store.plan(job.plan_id)
+        others = {each.name: each for each in store.tasks(job.id)}
+    if task.state != "ready" or job.desired == "cancel":
+        return None
+    spec = next(planned.spec for planned in plan.tasks if planned.spec.name == task.name)
+    inputs = tuple(
+        output
+        for need in spec.needs
+        for output in others[need].outputs
+        if any(output.path == path or output.path.startswith(f"{path.rstrip('/')}/") for path in spec.inputs)
+    )
+    digests = {path: input_digest(path, inputs) or "" for path in spec.inputs}
+    return Ready(job=job, task=task, plan=plan, spec=spec, key=exact_key(spec, digests), inputs=inputs)
+
+
+def _reuse(app: App, ready: Ready) -> bool:
+    if not ready.spec.cache or not is_reusable(ready.spec):
+        return False
+    with app.database.write() as tx:
+        found = ResultStore(tx).find(ready.key, ready.plan.tier)
+        if found is None:
+            return False
+        earlier = JobStore(tx).get(found.job_id)
+        return advance.reuse(
+            tx,
+            ready.task,
+            app.clock.now(),
+            key=ready.key,
+            run_id=found.run_id,
+            outputs=found.outputs,
+            reason=f"trained before in job #{earlier.number}",
+        )
+
+
+def _environment(app: App, ready: Ready) -> BuiltEnv:
+    spec, tier = ready.spec, ready.plan.tier
+    found = app.builder.find(spec.env.digest, tier)
+    if found is not None:
+        return found
+    with app.database.write() as tx:
+        advance.note(tx, ready.task, f"building the environment from {', '.join(spec.env.files) or 'nothing'}")
+    folder = app.data / "builds" / f"{spec.env.digest[:16]}-{new_id()}"
+    _write_source(app, ready, folder)
+    log_path = app.data / "builds" / f"{spec.env.digest}.log"
+    with log_path.open("a", encoding="utf-8") as log:
+        return app.builder.build(spec.env, folder / spec.root, tier, log)
+
+
+def _write_source(app: App, ready: Ready, folder: Path) -> None:
+    repo_id, commit = ready.plan.repo_id, ready.spec.commit
+    write_source(Path(forge_of(app, repo_id).fetch(repo_id, commit)), commit, folder)
+
+
+def _attempt(app: App, ready: Ready, built: BuiltEnv) -> AttemptSpec:
+    spec = ready.spec
+    attempt_id = new_id()
+    directory = app.data / "attempts" / attempt_id
+    work = directory / "work"
+    work.mkdir(mode=0o700, parents=True)
+    _write_source(app, ready, work)
+    project = work / spec.root
+    materialise(app.contents, ready.inputs, project)
+    for path in spec.outputs:
+        (project / path).parent.mkdir(parents=True, exist_ok=True)
+    (directory / "params.json").write_bytes(msgspec.json.encode(spec.params))
+    is_fork = ready.plan.tier is Tier.FORK
+    experiment_id, run_id = _create_run(app, ready)
+    return AttemptSpec(
+        id=attempt_id,
+        job_id=ready.job.id,
+        task=spec.name,
+        number=ready.task.attempts + 1,
+        nonce=random.token_hex(16),
+        directory=str(directory),
+        argv=spec.argv,
+        cwd=str(project),
+        env_path=built.path,
+        variables=_variables(app, ready),
+        readable=() if is_fork else local_data(spec),
+        resources=replace(spec.resources, disk_mb=spec.resources.disk_mb or app.settings.attempt_disk_mb),
+        timeout=spec.timeout,
+        network=not is_fork if spec.network is None else spec.network and not is_fork,
+        minimum_isolation=Isolation.L2 if is_fork else Isolation.L0,
+        door=DoorSpec(
+            server_file=str(app.data / "server.json"),
+            token="",  # minted in `_launch`, in the transaction that records the attempt
+            run_id=run_id,
+            experiment_id=experiment_id,
+        ),
+        log_limit_mb=app.settings.log_limit_mb,
+    )
+
+
+def _variables(app: App, ready: Ready) -> dict[str, str]:
+    spec = ready.spec
+    values = dict(_QUIET)
+    values |= spec.variables
+    if spec.secrets and ready.plan.tier is not Tier.FORK:
+        with app.database.read() as tx:
+            values |= SecretStore(tx).values_for(ready.plan.repo_id, spec.secrets)
+    values |= {f"HEADWAY_PARAM_{name.upper()}": as_text(value) for name, value in spec.params.items()}
+    values["HEADWAY_JOB"] = ready.job.id
+    values["HEADWAY_TASK"] = spec.name
+    values["HEADWAY_COMMIT"] = spec.commit
+    if spec.resources.cpus:
+        threads = str(max(1, int(spec.resources.cpus)))
+        values = {"OMP_NUM_THREADS": threads, "OPENBLAS_NUM_THREADS": threads, "MKL_NUM_THREADS": threads} | values
+    return values
+
+
+def _create_run(app: App, ready: Ready) -> tuple[str, str]:
+    job, spec = ready.job, ready.spec
+    tags = {
+        "mlflow.runName": f"{job.project}-{job.number}-{spec.name}",
+        "mlflow.source.name": " ".join(spec.argv),
+        "mlflow.source.type": "PROJECT",
+        "mlflow.source.git.commit": spec.commit,
+        "mlflow.source.git.branch": job.branch,
+        "mlflow.user": job.actor,
+        "headway.job": str(job.number),
+        "headway.project": job.project,
+        "headway.task": spec.name,
+        "headway.key": ready.key,
+        "headway.environment": spec.env.digest,
+    }
+    if job.change is not None:
+        tags["headway.change"] = str(job.change)
+    if spec.seed is not None:
+        tags["headway.seed"] = str(spec.seed)
+    tags |= {f"headway.param.{name}": as_text(value) for name, value in spec.params.items()}
+    tags |= {f"headway.data.{name}": pin for name, pin in spec.data.items()}
+    with app.database.write() as tx:
+        runs = RunStore(tx, actor="headway", clock=app.clock)
+        experiment_id = runs.experiments.get_or_create(job.project).id
+        run_id = runs.create_run(
+            experiment_id,
+            name=tags["mlflow.runName"],
+            user_id=job.actor,
+            tags=tags,
+            job_id=job.id,
+        )
+    return experiment_id, run_id
+
+
+def _launch(app: App, ready: Ready, spec: AttemptSpec) -> None:
+    now = app.clock.now()
+    new = advance.Launch(
+        attempt_id=spec.id,
+        nonce=spec.nonce,
+        engine=ready.job.engine,
+        directory=spec.directory,
+        key=ready.key,
+        run_id=spec.door.run_id if spec.door else "",
+        spec=msgspec.to_builtins(replace(spec, variables=dict.fromkeys(spec.variables, "***"))),
+    )
+    with app.database.write() as tx:
+        if not advance.launch(tx, ready.task, new, now):
+            logger().info("somebody else launched first", task=ready.task.id)
+            return
+        token = TokenStore(tx).mint(
+            TokenKind.ATTEMPT,
+            f"job-{ready.job.number}",
+            role=Role.CONTRIBUTOR,
+            at=now,
+            run_id=new.run_id,
+            experiment_id=spec.door.experiment_id if spec.door else None,
+            attempt_id=spec.id,
+            fence=ready.task.attempts + 1,
+        )
+        # Inside the transaction: a committed intent always finds its specification, also after a crash.
+        keep_spec(spec if spec.door is None else replace(spec, door=replace(spec.door, token=token)))
+    start(app, spec.id)
+
+
+def keep_spec(spec: AttemptSpec) -> None:
+    """Write the attempt's specification durably beside its work: token and secrets never enter the database."""
+    path = Path(spec.directory) / "attempt.json"
+    with open(path, "wb", opener=lambda name, flags: os.open(name, flags, 0o600)) as stream:
+        stream.write(msgspec.json.encode(spec))
+        stream.flush()
+        os.fsync(stream.fileno())
+
+
+def read_spec(directory: str) -> AttemptSpec:
+    """Read back what `keep_spec` wrote."""
+    return msgspec.json.decode((Path(directory) / "attempt.json").read_bytes(), type=AttemptSpec)
+
+
+def start(app: App, attempt_id: str) -> None:
+    """Ask the engine to start a recorded attempt; repeating it never runs the code twice."""
+    with app.database.read() as tx:
+        attempt = next((each for each in JobStore(tx).live_attempts() if each.id == attempt_id), None)
+    if attempt is None:
+        return
+    handle = app.engine(attempt.engine).start(read_spec(attempt.directory))
+    with app.database.write() as tx:
+        advance.started(tx, attempt, handle)

@@ -1,0 +1,130 @@
+"""From a prediction, a deployment or a version back to run, data, commit, change and approver."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from sqlalchemy import Connection, select
+
+from headway.app import App
+from headway.commands.model import Command
+from headway.db import schema
+from headway.errors import NotFound
+from headway.flow.present import job_url
+from headway.jobs.store import JobStore
+from headway.registry.model import ModelVersion
+from headway.registry.store import RegistryStore
+from headway.serving.prediction_log import find_prediction
+from headway.serving.store import DeploymentStore, ReleaseStore
+
+_VERSION = re.compile(r"(?P<model>[^/@:]+)[/@:]v?(?P<number>\d+)\Z")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Link:
+    """One step of the chain."""
+
+    what: str
+    value: str
+    detail: str = ""
+
+
+def trace(app: App, subject: str) -> list[Link]:
+    """Return the chain from the subject to its causes, nearest first.
+
+    Raises:
+        NotFound: nothing of that name is known, with what was tried.
+    """
+    if found := _prediction(app, subject):
+        return found
+    with app.database.read() as tx:
+        if found := _deployment(app, tx, subject):
+            return found
+        matched = _VERSION.match(subject)
+        if matched:
+            return _version(app, tx, matched["model"], int(matched["number"]))
+    raise NotFound(
+        f"nothing is known of {subject!r}",
+        cause="it is no logged request, no deployment and no model version",
+        hint="give the X-Request-Id of an answer, a deployment (flights-production) or a version (flights@3)",
+    )
+
+
+def _prediction(app: App, request_id: str) -> list[Link]:
+    for folder in sorted((app.data / "deployments").glob("*")):
+        found = find_prediction(folder, request_id)
+        if found is not None:
+            with app.database.read() as tx:
+                return [
+                    Link(what="request", value=request_id, detail=f"{found.status} in {found.latency_ms:.1f} ms"),
+                    Link(what="answered at", value=found.at.isoformat()),
+                    Link(what="deployment", value=folder.name),
+                    *_version(app, tx, found.model, found.version),
+                ]
+    return []
+
+
+def _deployment(app: App, tx: Connection, name: str) -> list[Link]:
+    kept = DeploymentStore(tx).get(name)
+    if kept is None:
+        return []
+    links = [Link(what="deployment", value=name, detail=f"revision {kept.deployment.revision}")]
+    for route in sorted(kept.deployment.routes, key=lambda each: -each.weight):
+        links.append(
+            Link(what="route", value=f"{route.model} v{route.version}", detail=f"{route.weight} % of requests")
+        )
+        links += _version(app, tx, route.model, route.version)
+    return links
+
+
+def _version(app: App, tx: Connection, model: str, number: int) -> list[Link]:
+    version = RegistryStore(tx, app.clock).get_version(model, number)
+    lineage = version.lineage
+    links = [
+        Link(what="model version", value=f"{model} v{number}", detail=f"digest {version.digest[:16]}"),
+        Link(what="environment", value=version.env_digest[:16] or "unknown"),
+        Link(what="run", value=version.run_id or "unknown"),
+    ]
+    links += [Link(what="data", value=name, detail=digest) for name, digest in lineage.data.items()]
+    if lineage.job_id:
+        job = JobStore(tx).get(lineage.job_id)
+        links.append(Link(what="job", value=f"#{job.number}", detail=job_url(app, job.number)))
+    links.append(Link(what="commit", value=lineage.commit or "unknown", detail=f"tree {lineage.tree[:16]}"))
+    if lineage.change is not None:
+        title = tx.execute(
+            select(schema.local_change.c.title).where(
+                schema.local_change.c.repo_id == lineage.repo_id, schema.local_change.c.number == lineage.change
+            ),
+        ).scalar()
+        links.append(Link(what="change", value=f"#{lineage.change}", detail=title or ""))
+    links.append(Link(what="trained by", value=lineage.actor or "unknown"))
+    links.append(Link(what="approved by", value=_approvers(tx, version) or "nobody"))
+    return links
+
+
+def _approvers(tx: Connection, version: ModelVersion) -> str:
+    releases = ReleaseStore(tx).find(schema.release.c.project == version.lineage.project)
+    named = [
+        name
+        for release in releases
+        if release.model == version.model and release.version == version.number
+        for name in release.approved_by
+    ]
+    return ", ".join(dict.fromkeys(named)) or version.lineage.approved_by
+
+
+def answer(app: App, command: Command) -> str:
+    """Answer `/why`: the chain of what is named, or of this change's own version."""
+    subject = command.arguments[0] if command.arguments else _own(app, command)
+    return "\n".join(f"- **{link.what}**: `{link.value}` {link.detail}".rstrip() for link in trace(app, subject))
+
+
+def _own(app: App, command: Command) -> str:
+    with app.database.read() as tx:
+        releases = ReleaseStore(tx).find(
+            schema.release.c.repo_id == command.repo_id, schema.release.c.change == command.change
+        )
+    if not releases:
+        raise NotFound("nothing of this change has been released", hint="/why flights@3, or a request id")
+    return f"{releases[0].model}@{releases[0].version}"

@@ -1,0 +1,228 @@
+"""The light process: one listening socket for pages, API and the MLflow wire, and one worker child."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import uvicorn
+from starlette.applications import Starlette
+from starlette.routing import Mount
+
+from headway import __version__
+from headway.api.mlflow.app import MlflowWire
+from headway.api.v1 import api_routes
+from headway.app import App, open_app
+from headway.auth.first_start import first_token
+from headway.errors import Conflict, UsageError
+from headway.forges.local import os_user
+from headway.jobs.store import JobStore
+from headway.logs import configure, logger
+from headway.serving.store import ReleaseStore
+from headway.settings import Settings
+from headway.tracking.writer import Writer
+from headway.web.guard import Receive, Scope, Send, allowed_hosts, refusal, refuse
+from headway.web.pages import web_routes
+
+LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
+_WIRE_PREFIXES = ("/api/2.0/", "/api/3.0/", "/ajax-api/")
+_WIRE_PATHS = frozenset({"/health", "/version", "/get-artifact", "/model-versions/get-artifact"})
+
+
+class Front:
+    """The ASGI application: guards every request, then hands it to the wire or to pages and API."""
+
+    def __init__(self, app: App, wire: MlflowWire, port: int) -> None:
+        """Mount pages and API beside the wire."""
+        self._wire = wire
+        self._rest = Starlette(routes=[Mount("/api/v1", routes=api_routes(app)), *web_routes(app)])
+        self._hosts = allowed_hosts(app.settings.host, port, app.settings.public_url)
+        self.last_request_at = time.monotonic()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        if scope["type"] != "http":
+            return
+        path = scope["path"]
+        if path != "/health":
+            self.last_request_at = time.monotonic()
+        reason = refusal(scope, self._hosts)
+        if reason:
+            await refuse(send, reason)
+        elif path.startswith(_WIRE_PREFIXES) or path in _WIRE_PATHS:
+            await self._wire(scope, receive, send)
+        else:
+            await self._rest(scope, receive, send)
+
+
+def serve(settings: Settings) -> None:
+    """Run the server until it is told to stop, or has been idle for `settings.idle_stop` seconds.
+
+    Raises:
+        Conflict: another server runs on this data directory, or the port is taken.
+        UsageError: the settings would open the server to everybody.
+    """
+    configure(process="server")
+    if settings.auth == "none" and settings.host not in LOOPBACK:
+        raise UsageError(
+            f"auth none on {settings.host} would let everybody in",
+            cause="without auth every caller is an administrator",
+            hint="leave out --auth none, or listen on 127.0.0.1",
+        )
+    settings.data.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with _only_server(settings.data):
+        listening = _listen(settings)
+        port = int(listening.getsockname()[1])
+        app = open_app(settings)
+        first_token(app.database, settings.data, clock=app.clock, user=os_user())
+        writer = Writer(app.database)
+        writer.start()
+        front = Front(app, MlflowWire(app.database, writer, app.artifacts, app.authenticator), port)
+        server = uvicorn.Server(_uvicorn_config(front))
+        worker = WorkerChild(settings)
+        worker.start()
+        _announce(settings, port)
+        if settings.idle_stop:
+            threading.Thread(target=_stop_when_idle, args=(app, front, server), daemon=True).start()
+        try:
+            server.run(sockets=[listening])
+        finally:
+            worker.stop()
+            writer.stop()
+            (settings.data / "server.json").unlink(missing_ok=True)
+            app.close()
+
+
+def _uvicorn_config(front: Front) -> uvicorn.Config:
+    return uvicorn.Config(
+        front,
+        loop="uvloop",  # it sets TCP_NODELAY on accepted sockets; asyncio's does not (tracking-store.md)
+        http="httptools",
+        lifespan="off",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        date_header=False,
+        timeout_keep_alive=75,
+        timeout_graceful_shutdown=10,
+    )
+
+
+class WorkerChild:
+    """The one child that runs the loops; started again whenever it dies."""
+
+    def __init__(self, settings: Settings) -> None:
+        """Remember how to start it."""
+        self._settings = settings
+        self._stopping = threading.Event()
+        self._process: subprocess.Popen[bytes] | None = None
+        self._thread = threading.Thread(target=self._keep_alive, daemon=True)
+
+    def start(self) -> None:
+        """Start the child and watch it."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End the child; attempts and endpoints are detached and live on."""
+        self._stopping.set()
+        if self._process is not None and self._process.poll() is None:
+            self._process.terminate()
+        self._thread.join(timeout=15)
+
+    def _keep_alive(self) -> None:
+        environment = os.environ | worker_environment(self._settings)
+        while not self._stopping.is_set():
+            self._process = subprocess.Popen([sys.executable, "-m", "headway.worker"], env=environment)
+            code = self._process.wait()
+            if not self._stopping.is_set():
+                logger().warning("worker ended and is started again", exit_code=code)
+                self._stopping.wait(0.5)
+
+
+def worker_environment(settings: Settings) -> dict[str, str]:
+    """Return the settings as environment variables, for the child."""
+    return {
+        f"HEADWAY_{name.upper()}": str(getattr(settings, name))
+        for name in Settings.__dataclass_fields__
+        if str(getattr(settings, name)) != ""
+    }
+
+
+def read_announcement(data: Path) -> dict[str, Any] | None:
+    """Return address and pid of the server of a data directory, as it last announced them."""
+    try:
+        return dict(msgspec.json.decode((data / "server.json").read_bytes()))
+    except (OSError, msgspec.DecodeError):
+        return None
+
+
+def _announce(settings: Settings, port: int) -> None:
+    body = {
+        "host": settings.host,
+        "port": port,
+        "pid": os.getpid(),
+        "version": __version__,
+        "url": settings.public_url or f"http://{settings.host}:{port}",
+    }
+    temporary = settings.data / f"server.json.{os.getpid()}"
+    temporary.write_bytes(msgspec.json.encode(body))
+    temporary.chmod(0o600)
+    temporary.replace(settings.data / "server.json")
+    logger().info("listening", url=body["url"], data=str(settings.data))
+
+
+@contextmanager
+def _only_server(data: Path) -> Iterator[None]:
+    with (data / "server.lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            other = read_announcement(data) or {}
+            raise Conflict(
+                f"another server runs on {data}",
+                cause=f"it listens on {other.get('url', 'an unknown address')} (process {other.get('pid', '?')})",
+                hint="use that one, stop it with `headway server stop`, or choose another folder with HEADWAY_DATA",
+            ) from None
+        yield
+
+
+def _listen(settings: Settings) -> socket.socket:
+    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+    listening = socket.socket(family, socket.SOCK_STREAM)
+    listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listening.bind((settings.host, settings.port))
+    except OSError as error:
+        listening.close()
+        raise Conflict(
+            f"port {settings.port} on {settings.host} cannot be used",
+            cause=error.strerror or str(error),
+            hint="choose another with --port or HEADWAY_PORT; 0 takes a free one",
+        ) from error
+    listening.listen(1024)
+    listening.set_inheritable(False)
+    return listening
+
+
+def _stop_when_idle(app: App, front: Front, server: uvicorn.Server) -> None:
+    while not server.should_exit:
+        time.sleep(min(app.settings.idle_stop, 5))
+        if time.monotonic() - front.last_request_at < app.settings.idle_stop:
+            continue
+        with app.database.read() as tx:
+            is_busy = bool(JobStore(tx).unfinished() or JobStore(tx).unsettled() or ReleaseStore(tx).unfinished())
+        if not is_busy:
+            logger().info("idle: stopping", seconds=app.settings.idle_stop)
+            os.kill(os.getpid(), signal.SIGTERM)
+            return

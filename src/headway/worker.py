@@ -1,0 +1,101 @@
+"""The loops: one child process that makes the story move, tick by tick, from what is recorded."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import signal
+import threading
+import time
+from pathlib import Path
+from types import FrameType
+
+from headway.app import App, open_app
+from headway.flow import deliver, dispatch, intake, release, run_jobs, settle
+from headway.flow.background import Background
+from headway.logs import configure, logger
+from headway.settings import Settings
+
+BUSY_TICK = 0.1
+IDLE_TICK = 0.3
+
+
+class Worker:
+    """Runs every loop of the flow in turn; what takes long goes to the background, once at a time."""
+
+    def __init__(self, app: App) -> None:
+        """Start with nothing in hand: everything is read from the database."""
+        self.app = app
+        self.background = Background(threads=4)
+
+    def tick(self) -> bool:
+        """Take every loop's next smallest step; return whether anything moved or is under way."""
+        moved = False
+        for name, step in (
+            ("intake", intake.step),
+            ("dispatch", dispatch.step),
+            ("jobs", run_jobs.step),
+            ("settle", settle.step),
+            ("release", release.step),
+            ("deliver", deliver.step),
+        ):
+            try:
+                moved |= step(self.app, self.background)
+            except Exception:  # noqa: BLE001  # a loop that dies would stop the whole story
+                logger().exception("loop failed and goes on", loop=name)
+                time.sleep(0.2)
+        return moved
+
+    def run(self, stop: threading.Event) -> None:
+        """Tick until told to stop."""
+        while not stop.is_set():
+            is_busy = self.tick() or self.background.is_busy
+            stop.wait(BUSY_TICK if is_busy else IDLE_TICK)
+        self.background.close()
+
+
+def main() -> None:
+    """Run as the server's child; ends when the server is gone."""
+    configure(process="worker")
+    settings = Settings.from_environment()
+    parent = os.getppid()
+    stop = threading.Event()
+
+    def end(_signal: int, _frame: FrameType | None) -> None:
+        stop.set()
+
+    signal.signal(signal.SIGTERM, end)
+    signal.signal(signal.SIGINT, end)
+    with (settings.data / "worker.lock").open("w") as lock:
+        _wait_for(lock.fileno(), parent)
+        app = open_app(settings, runs_attempts=True)
+        threading.Thread(target=_end_with, args=(parent, stop), daemon=True).start()
+        logger().info("worker ready", data=str(Path(settings.data)))
+        Worker(app).run(stop)
+        app.close()
+
+
+def _wait_for(lock: int, parent: int) -> None:
+    # The worker of a killed server may still be finishing its tick: never two at once.
+    while True:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            if os.getppid() != parent:
+                raise SystemExit(0) from None
+            time.sleep(0.05)
+        else:
+            return
+
+
+def _end_with(parent: int, stop: threading.Event) -> None:
+    while os.getppid() == parent:
+        time.sleep(0.2)
+    stop.set()
+    # A build or a collection may hold the loop: everything is safe to leave at any point.
+    time.sleep(1.0)
+    os._exit(0)
+
+
+if __name__ == "__main__":
+    main()
