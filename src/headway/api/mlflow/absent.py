@@ -1,0 +1,37 @@
+"""Families of MLflow's API that Headway knows of and does not speak: they answer 501, never 404 or 500."""
+
+from __future__ import annotations
+
+import re
+
+_FAMILIES = (
+    ("traces", r"traces|assessments|trace-metrics|correlation"),
+    ("AI gateway", r"gateway[\w-]*|endpoints|secrets|model-definitions|guardrails|budgets"),
+    ("webhooks", r"webhooks"),
+    ("prompts", r"prompts|prompt-optimization|optimize-prompts"),
+    ("scorers", r"scorers|online-scoring|scorer"),
+    ("evaluation datasets", r"datasets"),
+    ("workspaces", r"workspaces"),
+    ("users and permissions", r"users|roles|permissions|[\w-]+-permissions"),
+    ("review queues", r"review-queues|label-schemas|issues|sessions"),
+    ("jobs", r"jobs"),
+    ("skills and MCP servers", r"mcp-servers|skills|mcp"),
+    ("GraphQL", r"graphql"),
+    ("multipart uploads", r"mpu"),
+    ("presigned addresses", r"presigned[\w-]*"),
+)
+_PREFIX = re.compile(r"/(?:ajax-)?api/[23]\.0/(?:mlflow(?:-artifacts)?/)?(?:artifacts/(?=presigned))?([\w-]+)")
+_OTHER = {"/v1/traces": "traces", "/graphql": "GraphQL"}
+
+
+def absent_family(path: str) -> str:
+    """Return the name of the family that a path belongs to, or "" when it is simply unknown."""
+    if path in _OTHER:
+        return _OTHER[path]
+    found = _PREFIX.match(path)
+    if not found:
+        return ""
+    for name, pattern in _FAMILIES:
+        if re.fullmatch(pattern, found.group(1)):
+            return name
+    return ""

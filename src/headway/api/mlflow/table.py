@@ -1,0 +1,14 @@
+"""Every route of the wire, in one tuple. A new module of routes is one more line here."""
+
+from __future__ import annotations
+
+from headway.api.mlflow import experiments, history, log, probes, runs
+from headway.api.mlflow.route import Route, StreamRoute
+
+ROUTES: tuple[Route | StreamRoute, ...] = (
+    *probes.ROUTES,
+    *experiments.ROUTES,
+    *runs.ROUTES,
+    *log.ROUTES,
+    *history.ROUTES,
+)

@@ -1,0 +1,121 @@
+"""Clauses of the search language as conditions in SQL. Whatever a caller wrote is bound, never spelled."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from headway.tracking.link import marks
+from headway.tracking.model import KeyKind
+from headway.tracking.search import DATASET, METRIC, PARAM, TAG, Clause
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from headway.tracking.link import Link
+
+ENTITY_KINDS = {METRIC: KeyKind.METRIC, PARAM: KeyKind.PARAM, TAG: KeyKind.TAG}
+_URI = "(select e.artifact_location from experiment e where e.id = r.exp) || '/' || r.uuid || '/artifacts'"
+RUN_COLUMNS = {
+    "run_id": "r.uuid",
+    "run_name": "r.name",
+    "user_id": "r.user_id",
+    "status": "r.status",
+    "start_time": "r.start_time",
+    "end_time": "r.end_time",
+    "artifact_uri": f"({_URI})",
+}
+_CONTEXT = {
+    True: """json_extract(i.tags, '$."mlflow.data.context"')""",
+    False: "(i.tags::json ->> 'mlflow.data.context')",
+}
+
+
+class Condition(NamedTuple):
+    """A piece of SQL with its bound values."""
+
+    sql: str
+    values: tuple[Any, ...] = ()
+
+
+class Walk(NamedTuple):
+    """What a clause over interned keys says of the rows of its table `x`, for starting from them or testing them."""
+
+    table: str  # metric | text
+    inner: Condition  # over x.key and x.value
+
+
+NEVER = Condition("1 = 0")
+
+
+def key_ids(link: Link, exps: Sequence[int], *, kind: KeyKind, name: str) -> list[int]:
+    """Return the ids that a name has in these experiments."""
+    rows = link.each("select id from key where kind = ? and name = ? and exp in (??)", exps, before=(int(kind), name))
+    return sorted(row[0] for row in rows)
+
+
+def compared(link: Link, column: str, op: str, value: Any) -> Condition:
+    """Return a comparison of one text or number column."""
+    if op in ("IN", "NOT IN"):
+        return Condition(f"{column} {op.lower()} ({marks(len(value))})", tuple(value))
+    if op in ("LIKE", "ILIKE"):
+        column, place = (f"lower({column})", "lower(?)") if op == "ILIKE" else (column, "?")
+        # SQLite has no escape character unless it is given one; PostgreSQL has the backslash unless it is taken away.
+        return Condition(f"{column} like {place}" + ("" if link.is_sqlite else " escape ''"), (value,))
+    return Condition(f"{column} {'<>' if op == '!=' else op} ?", (value,))
+
+
+def walk_of(link: Link, clause: Clause, exps: Sequence[int]) -> Walk | None:
+    """Return the rows that satisfy a clause over interned keys; None when no run has the key at all."""
+    ids = key_ids(link, exps, kind=ENTITY_KINDS[clause.entity], name=clause.key)
+    if not ids:
+        return None
+    keys = Condition(f"x.key in ({marks(len(ids))})", tuple(ids))
+    if clause.entity == METRIC:
+        test = compared(link, "x.value", clause.op, clause.value)
+        # NaN compares as unequal to everything, and as nothing else.
+        sql = f"(x.nan = true or {test.sql})" if clause.op == "!=" else f"x.nan = false and {test.sql}"
+        return Walk("metric", Condition(f"{keys.sql} and {sql}", keys.values + test.values))
+    if clause.op in ("IS NULL", "IS NOT NULL"):
+        return Walk("text", keys)
+    test = compared(link, "x.value", clause.op, clause.value)
+    if clause.op == "=":  # the index has the beginning of the value
+        head = "substr(x.value, 1, 200) = substr(?, 1, 200)"
+        return Walk(
+            "text", Condition(f"{keys.sql} and {head} and {test.sql}", (*keys.values, clause.value, clause.value))
+        )
+    return Walk("text", Condition(f"{keys.sql} and {test.sql}", keys.values + test.values))
+
+
+def having(walk: Walk, *, is_absent: bool = False) -> Condition:
+    """Return the condition that run `r` has, or lacks, such a row."""
+    word = "not exists" if is_absent else "exists"
+    return Condition(
+        f"{word} (select 1 from {walk.table} x where x.run = r.id and {walk.inner.sql})",  # noqa: S608  # our own names
+        walk.inner.values,
+    )
+
+
+def attribute_test(link: Link, clause: Clause) -> Condition:
+    """Return the condition on a column of the run itself."""
+    return compared(link, RUN_COLUMNS[clause.key], clause.op, clause.value)
+
+
+def dataset_test(link: Link, clause: Clause) -> Condition:
+    """Return the condition that run `r` read such a dataset."""
+    column = {"name": "d.name", "digest": "d.digest", "context": _CONTEXT[link.is_sqlite]}[clause.key]
+    test = compared(link, column, clause.op, clause.value)
+    return Condition(
+        "exists (select 1 from run_input i join dataset d on d.id = i.dataset "  # noqa: S608  # our own names
+        f"where i.run = r.id and {test.sql})",
+        test.values,
+    )
+
+
+def is_keyed(clause: Clause) -> bool:
+    """Say whether a clause is about a metric, a param or a tag."""
+    return clause.entity in ENTITY_KINDS
+
+
+def plain_test(link: Link, clause: Clause) -> Condition:
+    """Return the condition of a clause that is not about keys."""
+    return dataset_test(link, clause) if clause.entity == DATASET else attribute_test(link, clause)

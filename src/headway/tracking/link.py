@@ -1,0 +1,100 @@
+"""The driver's own statements on a SQLAlchemy connection: one spelling (`?`) for both databases.
+
+The hot path of tracking writes small statements thousands of times a second, where SQLAlchemy's compiler costs
+more than the database (tracking-store.md). Everything here runs inside the connection's own transaction.
+"""
+
+from __future__ import annotations
+
+import functools
+from typing import TYPE_CHECKING, Any
+
+from headway.errors import HeadwayError, StorageFull, Unreachable
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from sqlalchemy import Connection
+
+Row = tuple[Any, ...]
+
+_SLICE = 500  # ids in one IN list
+
+
+class Link:
+    """Statements on one connection, inside its transaction."""
+
+    __slots__ = ("_errors", "_raw", "for_update", "is_sqlite", "tx")
+
+    def __init__(self, tx: Connection) -> None:
+        """Take the driver's connection out of `tx`, beginning its transaction if nothing has yet."""
+        if not tx.in_transaction():
+            tx.begin()
+        self.tx = tx
+        self._raw: Any = tx.connection.driver_connection
+        self._errors: Any = tx.dialect.loaded_dbapi.Error
+        self.is_sqlite = tx.dialect.name == "sqlite"
+        # SQLite has one writer at a time; PostgreSQL must be told which row we are about to decide on.
+        self.for_update = "" if self.is_sqlite else " for update"
+
+    def run(self, sql: str, values: Sequence[Any] = ()) -> Any:
+        """Execute one statement and return the driver's cursor."""
+        try:
+            return self._raw.execute(sql if self.is_sqlite else _percent(sql), values)
+        except self._errors as error:
+            raise stored_error(error) or error from error
+
+    def one(self, sql: str, values: Sequence[Any] = ()) -> Row | None:
+        """Return the first row, or None."""
+        found: Row | None = self.run(sql, values).fetchone()
+        return found
+
+    def all(self, sql: str, values: Sequence[Any] = ()) -> list[Row]:
+        """Return every row."""
+        try:
+            rows: list[Row] = self.run(sql, values).fetchall()
+        except self._errors as error:
+            raise stored_error(error) or error from error
+        return rows
+
+    def many(self, sql: str, rows: Sequence[Sequence[Any]]) -> None:
+        """Execute one statement for each row."""
+        if not rows:
+            return
+        if len(rows) == 1:
+            self.run(sql, rows[0])
+            return
+        try:
+            self._raw.cursor().executemany(sql if self.is_sqlite else _percent(sql), rows)
+        except self._errors as error:
+            raise stored_error(error) or error from error
+
+    def each(self, sql: str, ids: Sequence[Any], *, before: Sequence[Any] = ()) -> Iterable[Row]:
+        """Yield the rows of a statement with one `in (??)` list, asked in slices."""
+        for start in range(0, len(ids), _SLICE):
+            part = ids[start : start + _SLICE]
+            yield from self.all(sql.replace("??", marks(len(part))), [*before, *part])
+
+
+def marks(count: int) -> str:
+    """Return `?, ?, ?`."""
+    return ", ".join("?" * count)
+
+
+@functools.lru_cache(maxsize=2048)
+def _percent(sql: str) -> str:
+    return sql.replace("?", "%s")
+
+
+def stored_error(error: BaseException) -> HeadwayError | None:
+    """Say what a database's refusal means to a caller; None when it is our own mistake."""
+    text = str(error).lower()
+    if "full" in text or "no space left" in text:
+        return StorageFull(
+            "the disk is full: nothing was saved",
+            cause=str(error),
+            hint="free space in the data directory; `headway server clean` removes what nothing refers to",
+        )
+    if any(word in text for word in ("locked", "busy", "connection", "terminating", "shutting down", "deadlock")):
+        return Unreachable("the database did not answer in time", cause=str(error), hint="try again")
+    return None

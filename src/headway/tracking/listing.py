@@ -1,0 +1,115 @@
+"""Which experiments a search finds. There are few of them beside runs, so they are filtered as records."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import functools
+import re
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from headway.errors import UsageError
+from headway.tracking.model import Experiment, Page
+from headway.tracking.search import EXPERIMENTS, TAG, Clause, Order, parse_filter, parse_orders
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from headway.tracking.experiments import ExperimentStore
+
+_MOST = 50_000
+
+
+def search_experiments(
+    store: ExperimentStore,
+    *,
+    stages: Sequence[str],
+    max_results: int = 1000,
+    filter_text: str = "",
+    order_by: Sequence[str] = (),
+    token: str = "",
+    only: str | None = None,
+) -> Page:
+    """Return one page of experiments; `only` keeps the caller to one of them."""
+    if max_results < 1:
+        raise UsageError(
+            f"Invalid value {max_results} for parameter 'max_results' supplied. It must be a positive integer",
+        )
+    if max_results > _MOST:
+        raise UsageError(
+            f"Invalid value {max_results} for parameter 'max_results' supplied. It must be at most {_MOST}",
+        )
+    clauses = parse_filter(filter_text, EXPERIMENTS)
+    offset = _offset(token)
+    found = [each for each in store.all(stages) if all(matches(each, clause) for clause in clauses)]
+    if only is not None:
+        found = [each for each in found if each.id == only]
+    found = _sorted(found, order_by)
+    end = offset + max_results
+    more = base64.b64encode(b'{"offset": %d}' % end).decode() if end < len(found) else ""
+    return Page(items=tuple(found[offset:end]), next_token=more)
+
+
+def matches(experiment: Experiment, clause: Clause) -> bool:
+    """Say whether an experiment satisfies one clause; a missing tag satisfies IS NULL only."""
+    if clause.entity == TAG:
+        have: Any = experiment.tags.get(clause.key)
+    elif clause.key == "experiment_id":
+        have = experiment.id
+    else:
+        have = getattr(experiment, clause.key)
+    if clause.op in ("IS NULL", "IS NOT NULL"):
+        return (have is None) == (clause.op == "IS NULL")
+    return have is not None and compare(have, clause.op, clause.value)
+
+
+def compare(have: Any, op: str, want: Any) -> bool:
+    """Compare as the search language does."""
+    if op in ("LIKE", "ILIKE"):
+        return like(want, is_exact=op == "LIKE").match(have) is not None
+    if op in ("IN", "NOT IN"):
+        return (have in want) == (op == "IN")
+    if op in ("=", "!="):
+        return bool(have == want) == (op == "=")
+    if op in (">", ">="):
+        return bool(have > want or (op == ">=" and have == want))
+    return bool(have < want or (op == "<=" and have == want))
+
+
+@functools.lru_cache(maxsize=256)
+def like(pattern: str, *, is_exact: bool) -> re.Pattern[str]:
+    """Return a LIKE pattern as a regular expression."""
+    # Each run of wildcards becomes one possessive-free step; `%%%` must not cost more than `%`.
+    parts = [{"%": ".*?", "_": "."}.get(letter, re.escape(letter)) for letter in re.sub("%+", "%", pattern)]
+    return re.compile("".join(parts) + r"\Z", re.DOTALL | (re.NOFLAG if is_exact else re.IGNORECASE))
+
+
+def _sorted(found: list[Experiment], order_by: Sequence[str]) -> list[Experiment]:
+    orders = parse_orders(order_by, EXPERIMENTS)
+    for order in orders:
+        if order.entity == TAG:
+            raise UsageError(f"Invalid order_by entity: {order.entity}")
+    last = Order("attribute", "experiment_id", is_ascending=not orders)
+    orders = orders or (Order("attribute", "creation_time", is_ascending=False),)
+    for order in reversed((*orders, last)):
+        found = sorted(found, key=functools.partial(_sort_key, order.key), reverse=not order.is_ascending)
+    return found
+
+
+def _sort_key(key: str, experiment: Experiment) -> Any:
+    return int(experiment.id) if key == "experiment_id" else getattr(experiment, key)
+
+
+def _offset(token: str) -> int:
+    if not token:
+        return 0
+    try:
+        found = msgspec.json.decode(base64.b64decode(token.encode(), validate=True))
+    except (binascii.Error, ValueError, msgspec.DecodeError):
+        raise UsageError("Invalid page token, could not base64-decode") from None
+    offset = found.get("offset") if isinstance(found, dict) else None
+    if not isinstance(offset, int) or not 0 < offset < 2**53:
+        raise UsageError("Invalid page token, it has no usable offset")
+    return offset

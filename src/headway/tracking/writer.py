@@ -1,0 +1,193 @@
+"""One writer: requests that wait together are committed together, and answered after the commit."""
+
+from __future__ import annotations
+
+import asyncio
+import queue
+import threading
+from concurrent.futures import Future
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from headway.errors import HeadwayError, StorageFull, Unreachable
+from headway.logs import logger
+from headway.tracking.link import stored_error
+from headway.tracking.store import Memory, RunStore
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from headway.db.connection import Database
+
+T = TypeVar("T")
+_MOST = 256  # requests in one commit
+
+# What a request came to: (True, its answer) or (False, its error).
+Outcome = tuple[bool, Any]
+
+
+class Writer:
+    """A thread with one connection; everything that the light process writes to tracking goes through it."""
+
+    def __init__(self, database: Database) -> None:
+        """Take the database; `start` begins."""
+        self._database = database
+        self._memory = Memory.empty()
+        self._waiting: queue.SimpleQueue[_Request | None] = queue.SimpleQueue()
+        self._thread: threading.Thread | None = None
+
+    def start(self) -> None:
+        """Make the default experiment and begin to take requests."""
+        self._thread = threading.Thread(target=self._loop, name="tracking-writer", daemon=True)
+        self._thread.start()
+        self.call(lambda store: store.experiments.ensure_default())
+
+    def stop(self) -> None:
+        """Write what is queued, then end."""
+        if self._thread is not None:
+            self._waiting.put(None)
+            self._thread.join(30)
+            self._thread = None
+
+    async def run(self, request: Callable[[RunStore], T]) -> T:
+        """Apply a request in the writer's transaction and return its answer, once it is durable.
+
+        Raises:
+            HeadwayError: the request's own; `StorageFull` and `Unreachable` when the database did not take it.
+        """
+        loop = asyncio.get_running_loop()
+        answer: asyncio.Future[T] = loop.create_future()
+        self._waiting.put(_Request(request, answer, loop))
+        return await answer
+
+    def call(self, request: Callable[[RunStore], T]) -> T:
+        """Do the same for a caller that may block."""
+        return self.submit(request).result()
+
+    def submit(self, request: Callable[[RunStore], T]) -> Future[T]:
+        """Queue a request; the future is done once it is durable."""
+        answer: Future[T] = Future()
+        self._waiting.put(_Request(request, answer, None))
+        return answer
+
+    def _loop(self) -> None:
+        is_open = True
+        while is_open:
+            group, is_open = self._next_group()
+            if group:
+                outcomes = self._applied([request.apply for request in group])
+                _tell(group, outcomes)
+
+    def _next_group(self) -> tuple[list[_Request], bool]:
+        group: list[_Request] = []
+        waiting = self._waiting.get()
+        while waiting is not None:
+            group.append(waiting)
+            if len(group) >= _MOST:
+                return group, True
+            try:
+                waiting = self._waiting.get_nowait()
+            except queue.Empty:
+                return group, True
+        return group, False
+
+    def _applied(self, requests: Sequence[Callable[[RunStore], Any]]) -> list[Outcome]:
+        try:
+            return apply(self._database, self._memory, requests)
+        except Exception as error:  # noqa: BLE001  # whatever it was, the callers must hear of it and the thread must live
+            self._memory.forget()
+            told = error if isinstance(error, HeadwayError) else _told(error)
+            logger().error("group_failed", error=repr(error), requests=len(requests))
+            return [(False, told)] * len(requests)
+
+
+class _Request:
+    __slots__ = ("answer", "apply", "loop")
+
+    def __init__(self, apply_: Callable[[RunStore], Any], answer: Any, loop: asyncio.AbstractEventLoop | None) -> None:
+        self.apply = apply_
+        self.answer = answer
+        self.loop = loop
+
+
+class _Undo(Exception):  # a way out of the transaction, not an error
+    pass
+
+
+def apply(
+    database: Database,
+    memory: Memory,
+    requests: Sequence[Callable[[RunStore], Any]],
+) -> list[Outcome]:
+    """Apply requests in one transaction, each in a savepoint of its own, and commit.
+
+    A request that fails fails alone. An error of the commit, or a disk that is full, is raised: then nothing is kept.
+    """
+    outcomes: list[Outcome] = []
+    try:
+        with database.write() as tx:
+            store = RunStore(tx, memory=memory)
+            if len(requests) == 1:  # nobody to protect from it
+                outcome = _outcome(store, requests[0])
+                outcomes.append(outcome)
+                if not outcome[0]:
+                    raise _Undo  # noqa: TRY301  # the way out of the transaction
+            else:
+                outcomes.extend(_in_savepoint(store, request) for request in requests)
+    except _Undo:
+        memory.forget()
+        return outcomes
+    memory.settle()
+    return outcomes
+
+
+def _in_savepoint(store: RunStore, request: Callable[[RunStore], Any]) -> Outcome:
+    mark = store.memory.keys.mark()
+    store.link.run("savepoint request")
+    outcome = _outcome(store, request)
+    if not outcome[0]:
+        if isinstance(outcome[1], (StorageFull, Unreachable)):
+            raise outcome[1]  # the database refuses: it may have dropped the whole transaction
+        store.link.run("rollback to savepoint request")
+        store.memory.forget(mark)
+    store.link.run("release savepoint request")
+    return outcome
+
+
+def _outcome(store: RunStore, request: Callable[[RunStore], Any]) -> Outcome:
+    try:
+        return True, request(store)
+    except HeadwayError as error:
+        return False, error
+    except Exception as error:  # noqa: BLE001  # one caller's mistake must not reach the others
+        logger().error("request_failed", error=repr(error))
+        return False, error
+
+
+def _told(error: Exception) -> Exception:
+    return stored_error(error) or error
+
+
+def _tell(group: Sequence[_Request], outcomes: Sequence[Outcome]) -> None:
+    loops: dict[asyncio.AbstractEventLoop, list[tuple[Any, Outcome]]] = {}
+    for request, outcome in zip(group, outcomes, strict=True):
+        if request.loop is not None:
+            loops.setdefault(request.loop, []).append((request.answer, outcome))
+        elif outcome[0]:
+            request.answer.set_result(outcome[1])
+        else:
+            request.answer.set_exception(outcome[1])
+    for loop, answers in loops.items():
+        try:
+            loop.call_soon_threadsafe(_resolve, answers)
+        except RuntimeError:  # the loop has closed: nobody waits any more
+            continue
+
+
+def _resolve(answers: list[tuple[Any, Outcome]]) -> None:
+    for answer, (is_good, value) in answers:
+        if answer.done():  # its caller has gone
+            continue
+        if is_good:
+            answer.set_result(value)
+        else:
+            answer.set_exception(value)
