@@ -1,0 +1,39 @@
+"""The digest of a model folder: paths and bytes, and nothing of where or when it was stored."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import TYPE_CHECKING
+
+from headway.errors import NotFound
+from headway.ids import digest_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from headway.blobs.base import BlobStat, BlobStore
+
+
+def walk(blobs: BlobStore, folder: str) -> Iterator[BlobStat]:
+    """Yield every file below a folder key, sorted by path."""
+    for each in blobs.list(folder):
+        if each.is_dir:
+            yield from walk(blobs, each.key)
+        else:
+            yield each
+
+
+def digest_folder(blobs: BlobStore, folder: str) -> str:
+    """Return the SHA-256 of the folder's canonical listing: relative path, size and SHA-256 of each file.
+
+    Raises:
+        NotFound: there is no file below the folder.
+    """
+    listing = []
+    for each in walk(blobs, folder):
+        with blobs.open(each.key) as stream:
+            digest = hashlib.file_digest(stream, "sha256").hexdigest()  # type: ignore[arg-type]  # typeshed wants getbuffer or readinto; every BinaryIO of a store has it
+        listing.append((each.key.removeprefix(f"{folder}/"), each.size, digest))
+    if not listing:
+        raise NotFound(f"the model folder {folder!r} is empty or absent", hint="log the model before registering it")
+    return digest_of(sorted(listing))
