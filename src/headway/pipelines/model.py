@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 
@@ -23,7 +24,7 @@ class TaskSpec:
     inputs: tuple[str, ...] = ()  # paths that earlier tasks output
     data: dict[str, str] = field(default_factory=dict)  # data set name -> "uri@digest"
     outputs: tuple[str, ...] = ()
-    params: dict[str, ParamValue] = field(default_factory=dict)
+    params: dict[str, ParamValue] = field(default_factory=dict)  # those it is given, so those its key depends on
     variables: dict[str, str] = field(default_factory=dict)
     secrets: tuple[str, ...] = ()
     resources: Resources = field(default_factory=Resources)
@@ -32,3 +33,34 @@ class TaskSpec:
     network: bool | None = None
     cache: bool = True
     seed: int | None = None
+    scope: str = ""  # whose results it may reuse: never another repository's or project's
+    code: tuple[str, ...] = ()  # globs of what it reads, relative to the project; () = all but documentation
+    not_code: tuple[str, ...] = ()  # tracked paths that are no code of it: data sets, lock files, other projects
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TreeEntry:
+    """One tracked thing of a commit."""
+
+    mode: str  # "100644", "100755", "120000" (symbolic link), "160000" (submodule)
+    blob: str  # sha of its content; of a submodule, its commit
+    size: int  # bytes; 0 for a submodule
+
+    @property
+    def is_link(self) -> bool:
+        """Whether it is a symbolic link."""
+        return self.mode == "120000"
+
+    @property
+    def is_submodule(self) -> bool:
+        """Whether it stands for another repository's commit."""
+        return self.mode == "160000"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GitTree:
+    """Everything that one commit tracks, by path in the repository."""
+
+    commit: str
+    tree: str  # sha of the commit's tree, equal after a squash or rebase that changes no file
+    entries: Mapping[str, TreeEntry]
