@@ -61,6 +61,7 @@ class MetricRow:
     candidate: float | None
     baseline: float | None
     noise: float | None = None  # spread seen in reruns of equal inputs
+    reruns: int = 0  # how many of them; 0 = not said
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,6 +87,7 @@ class RunRow:
     metrics: dict[str, float] = field(default_factory=dict)
     params: dict[str, str] = field(default_factory=dict)
     is_this_commit: bool = True
+    seconds: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -133,6 +135,15 @@ class ReportView:
     updated_at: datetime | None = None
     spec: ReportSpec = field(default_factory=ReportSpec)
     template: str | None = None  # text of the team's template, from the base branch
+    compare_url: str = ""  # page of the change: full comparison
+    log_url: str = ""  # full log; "" = the job's page
+    seconds_left: float | None = None  # while it runs, from earlier runs
+    earlier_run: str = ""  # already trained: "run #401 on main"
+    earlier_url: str = ""
+    reason: str = ""  # why it was cancelled, superseded or refused
+    notes: tuple[str, ...] = ()  # staleness of the baseline, trust, anything that a reader must know
+    seed: int | None = None
+    names_project: bool = False  # several projects in the repository: commands carry --project
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
