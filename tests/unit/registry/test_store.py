@@ -1,13 +1,10 @@
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 
 import pytest
 from sqlalchemy import Connection, select
 
 from headway.clock import FixedClock
 from headway.db import schema
-from headway.db.connection import open_database
-from headway.db.migrate import migrate
 from headway.errors import NotFound, Refused, UsageError
 from headway.registry.model import Lineage, VersionState
 from headway.registry.store import RegistryStore, event_id
@@ -17,15 +14,6 @@ from headway.tracking.errors import AlreadyExists
 @pytest.fixture
 def clock() -> FixedClock:
     return FixedClock(datetime(2026, 1, 1, tzinfo=UTC))
-
-
-@pytest.fixture
-def tx(tmp_path: Path):  # noqa: ANN201
-    database = open_database(f"sqlite:///{tmp_path / 'h.db'}")
-    migrate(database)
-    with database.write() as connection:
-        yield connection
-    database.close()
 
 
 @pytest.fixture

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from headway.api.mlflow import experiments, history, log, probes, runs
+from headway.api.mlflow import artifacts, experiments, history, log, models, probes, registry, registry_search, runs
 from headway.api.mlflow.route import Route, StreamRoute
 
 ROUTES: tuple[Route | StreamRoute, ...] = (
@@ -11,4 +11,8 @@ ROUTES: tuple[Route | StreamRoute, ...] = (
     *runs.ROUTES,
     *log.ROUTES,
     *history.ROUTES,
+    *registry.ROUTES,
+    *registry_search.ROUTES,
+    *models.ROUTES,
+    *artifacts.ROUTES,
 )

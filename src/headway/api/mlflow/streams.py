@@ -1,0 +1,151 @@
+"""Bytes in and out over ASGI: one hop to a thread per megabyte, never a whole file in memory."""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import mimetypes
+import re
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any, TypeVar
+from urllib.parse import parse_qs, quote
+
+import msgspec
+
+from headway.errors import HeadwayError, NotFound, UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from headway.api.mlflow.route import StreamCall
+    from headway.blobs.base import BlobStore
+
+T = TypeVar("T")
+
+_BLOCK = 1024 * 1024
+_RANGE = re.compile(r"bytes=([0-9]{1,18})-([0-9]{1,18})?\Z")
+# A browser must not run what a run logged, even where somebody opens it on purpose.
+_SHOWN_AS_TEXT = ("text/", "application/xml", "application/javascript", "application/xhtml", "image/svg")
+_SAFE_HEADERS = (
+    (b"x-content-type-options", b"nosniff"),
+    (b"content-security-policy", b"sandbox; default-src 'none'"),
+    (b"cache-control", b"no-store"),
+)
+# Uploads wait for their clients; they have threads of their own so that nothing else waits for them.
+_threads = ThreadPoolExecutor(max_workers=32, thread_name_prefix="artifacts")
+
+
+class ClientGone(HeadwayError):
+    """The client went away in the middle of its upload; nothing of it was stored."""
+
+    code = "CLIENT_GONE"
+    status = 400
+
+
+async def off_loop(work: Callable[[], T]) -> T:
+    """Run what blocks in a thread."""
+    return await asyncio.get_running_loop().run_in_executor(_threads, work)
+
+
+def query_of(call: StreamCall) -> dict[str, str]:
+    """Return the first value of each field of the query, decoded once."""
+    try:
+        raw = call.scope["query_string"].decode()
+        found = parse_qs(raw, keep_blank_values=True, max_num_fields=100, errors="strict")
+    except ValueError:
+        raise UsageError("The query string cannot be read.") from None
+    return {name: values[0] for name, values in found.items()}
+
+
+async def send_json(call: StreamCall, answer: Any) -> None:
+    """Send one JSON body."""
+    body = msgspec.json.encode(answer)
+    headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
+    await call.send({"type": "http.response.start", "status": 200, "headers": headers})
+    await call.send({"type": "http.response.body", "body": body})
+
+
+async def take_upload(call: StreamCall, store: BlobStore, key: str) -> None:
+    """Store the request's body under a key; when the client goes away, the key keeps what it had."""
+    first, is_more = await _block(call)
+    loop = asyncio.get_running_loop()
+
+    def blocks() -> Iterator[bytes]:
+        block, more = first, is_more
+        yield block
+        while more:
+            block, more = asyncio.run_coroutine_threadsafe(_block(call), loop).result()
+            yield block
+
+    await off_loop(lambda: store.put(key, blocks()))
+
+
+async def send_file(call: StreamCall, store: BlobStore, key: str) -> None:
+    """Send a file as an attachment, from the byte that a Range header names."""
+    stat = await off_loop(lambda: store.stat(key))
+    if stat is None or stat.is_dir:
+        raise NotFound(f"No such artifact: '{key}'", hint="list the folder above it to see what is there")
+    start, end = _wanted(call, stat.size)
+    stream = await off_loop(lambda: store.open(key, start))
+    try:
+        left = end - start
+        block = await off_loop(lambda: stream.read(min(_BLOCK, left)))
+        status = 200 if left == stat.size else 206
+        await call.send(
+            {"type": "http.response.start", "status": status, "headers": _headers(key, stat.size, start, end)}
+        )
+        while True:
+            left -= len(block)
+            # A file that shrank meanwhile ends the answer short, and the client sees it.
+            is_more = left > 0 and bool(block)
+            await call.send({"type": "http.response.body", "body": block, "more_body": is_more})
+            if not is_more:
+                return
+            block = await off_loop(functools.partial(stream.read, min(_BLOCK, left)))
+    finally:
+        stream.close()
+
+
+async def _block(call: StreamCall) -> tuple[bytes, bool]:
+    """Gather about a megabyte of the request's body."""
+    parts, size = [], 0
+    while size < _BLOCK:
+        message = await call.receive()
+        if message["type"] == "http.disconnect":
+            raise ClientGone("the client went away during the upload: nothing was stored", hint="upload it again")
+        part = message.get("body", b"")
+        parts.append(part)
+        size += len(part)
+        if not message.get("more_body", False):
+            return b"".join(parts), False
+    return b"".join(parts), True
+
+
+def _wanted(call: StreamCall, size: int) -> tuple[int, int]:
+    """Return the first byte and the one after the last that shall be sent."""
+    for name, value in call.scope["headers"]:
+        if name == b"range" and (found := _RANGE.match(value.decode("latin-1"))):
+            start = int(found[1])
+            end = min(int(found[2]) + 1, size) if found[2] else size
+            if start < end:
+                return start, end
+    return 0, size
+
+
+def _headers(key: str, size: int, start: int, end: int) -> list[tuple[bytes, bytes]]:
+    name = key.rsplit("/", 1)[-1]
+    kind = mimetypes.guess_type(name)[0] or "application/octet-stream"
+    if kind.startswith(_SHOWN_AS_TEXT):
+        kind = "text/plain; charset=utf-8"
+    plain = "".join(each if each.isascii() and each.isprintable() and each not in '"\\' else "_" for each in name)
+    disposition = f"attachment; filename=\"{plain}\"; filename*=UTF-8''{quote(name, safe='')}"
+    found = [
+        (b"content-type", kind.encode()),
+        (b"content-length", str(end - start).encode()),
+        (b"content-disposition", disposition.encode()),
+        (b"accept-ranges", b"bytes"),
+        *_SAFE_HEADERS,
+    ]
+    if end - start != size:
+        found.append((b"content-range", f"bytes {start}-{end - 1}/{size}".encode()))
+    return found
