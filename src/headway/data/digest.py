@@ -108,20 +108,17 @@ def _pin_local(spec: DataSpec, cache: HashCache) -> DataPin:
     try:
         if path.is_dir():
             digests, size = _folder(path, cache)
-            return DataPin(name=spec.name, uri=str(path), place=Place.LOCAL, digest=digest_of(digests), size=size)
-        return DataPin(
-            name=spec.name,
-            uri=str(path),
-            place=Place.LOCAL,
-            digest=cache.digest(path),
-            size=path.stat().st_size,
-        )
+            digest = digest_of(digests)
+        else:
+            digest, size = cache.digest(path), path.stat().st_size
     except OSError as error:
         raise UsageError(
             f"data.{spec.name}: {spec.uri!r} cannot be read",
             cause=error.strerror or str(error),
             hint="mend the path in headway.yaml, or its permissions; the server reads it, not you",
         ) from None
+    cache.save()
+    return DataPin(name=spec.name, uri=str(path), place=Place.LOCAL, digest=digest, size=size)
 
 
 def _folder(path: Path, cache: HashCache) -> tuple[dict[str, str], int]:

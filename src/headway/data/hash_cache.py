@@ -26,6 +26,7 @@ class HashCache:
         self._file = file
         self._lock = threading.Lock()
         self._known: _Known = {}
+        self._is_changed = False
         if file is not None:
             with contextlib.suppress(OSError, msgspec.MsgspecError):
                 self._known = msgspec.json.decode(file.read_bytes(), type=_Known)
@@ -46,14 +47,16 @@ class HashCache:
         if _state(path) == before and before[1] < time.time_ns() - _SETTLED_NANOSECONDS:
             with self._lock:
                 self._known[name] = (*before, digest)
+                self._is_changed = True
         return digest
 
     def save(self) -> None:
         """Write what is known to the file; the last of several writers wins."""
-        if self._file is None:
+        if self._file is None or not self._is_changed:
             return
         with self._lock:
             content = msgspec.json.encode(self._known)
+            self._is_changed = False
         partial = self._file.with_name(f"{self._file.name}.{os.getpid()}.part")
         with contextlib.suppress(OSError):
             partial.write_bytes(content)
