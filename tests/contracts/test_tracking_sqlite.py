@@ -1,3 +1,4 @@
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,7 @@ from headway.db.migrate import migrate
 
 class TestTrackingOnSqlite(TrackingContract):
     @pytest.fixture
-    def database(self, tmp_path: Path):
+    def database(self, tmp_path: Path) -> Iterator[Database]:
         found: Database = open_database(f"sqlite:///{tmp_path / 'headway.db'}")
         migrate(found)
         yield found

@@ -1,8 +1,11 @@
 """What the tracking store promises, on whichever database; a subclass gives the `database`."""
 
 import math
+from collections.abc import Sequence
+from typing import Any
 
 import pytest
+from sqlalchemy import Connection
 
 from headway.clock import FixedClock, from_millis
 from headway.db.connection import Database
@@ -20,11 +23,11 @@ from headway.tracking.writer import Writer, apply
 NAN = float("nan")
 
 
-def store_of(tx, memory=None):
+def store_of(tx: Connection, memory: Memory | None = None) -> Any:
     return RunStore(tx, actor="tester", memory=memory, clock=FixedClock(from_millis(1_700_000_000_000)))
 
 
-def names(tx, exps, filter_text="", order_by=(), **more):
+def names(tx: Connection, exps: Sequence[str], filter_text: str = "", order_by: Sequence[str] = (), **more: Any) -> Any:
     """Return the names of the runs that a search finds, all pages."""
     store, found, token = store_of(tx), [], ""
     while True:
@@ -49,19 +52,19 @@ class TrackingContract:
         raise NotImplementedError
 
     @pytest.fixture
-    def exp(self, database):
+    def exp(self, database: Database) -> Any:
         with database.write() as tx:
             store = store_of(tx)
             store.experiments.ensure_default()
             return store.experiments.create("e")
 
-    def run(self, database, exp, **more):
+    def run(self, database: Database, exp: str, **more: Any) -> Any:
         with database.write() as tx:
             return store_of(tx).create_run(exp, **more)
 
     # --- experiments ---
 
-    def test_the_default_experiment_has_id_0_and_is_made_once(self, database):
+    def test_the_default_experiment_has_id_0_and_is_made_once(self, database: Database) -> None:
         for _ in range(2):
             with database.write() as tx:
                 store_of(tx).experiments.ensure_default()
@@ -69,27 +72,27 @@ class TrackingContract:
             found = store_of(tx).experiments.get("0")
             assert (found.name, found.artifact_location) == ("Default", "mlflow-artifacts:/0")
 
-    def test_an_experiment_is_found_by_id_and_by_name(self, database, exp):
+    def test_an_experiment_is_found_by_id_and_by_name(self, database: Database, exp: str) -> None:
         with database.read() as tx:
             store = store_of(tx).experiments
             assert store.get(exp) == store.find("e")
             assert store.get(exp).artifact_location == f"mlflow-artifacts:/{exp}"
             assert store.find("other") is None
 
-    def test_a_name_is_taken_also_by_a_deleted_experiment(self, database, exp):
+    def test_a_name_is_taken_also_by_a_deleted_experiment(self, database: Database, exp: str) -> None:
         with database.write() as tx:
             store_of(tx).experiments.delete(exp)
         with database.write() as tx, pytest.raises(AlreadyExists, match=r"Experiment\(name=e\) already exists"):
             store_of(tx).experiments.create("e")
 
-    def test_an_unknown_experiment_is_not_found_and_junk_is_a_usage_error(self, database, exp):
+    def test_an_unknown_experiment_is_not_found_and_junk_is_a_usage_error(self, database: Database, exp: str) -> None:
         with database.read() as tx:
             with pytest.raises(NotFound, match="No Experiment with id=99 exists"):
                 store_of(tx).experiments.get("99")
             with pytest.raises(UsageError, match="must be a valid integer"):
                 store_of(tx).experiments.get("x1")
 
-    def test_deleting_an_experiment_takes_its_runs_along_both_ways(self, database, exp):
+    def test_deleting_an_experiment_takes_its_runs_along_both_ways(self, database: Database, exp: str) -> None:
         run = self.run(database, exp, name="r")
         with database.write() as tx:
             store_of(tx).experiments.delete(exp)
@@ -105,7 +108,7 @@ class TrackingContract:
             store.experiments.restore(exp)
             assert store.info(run).stage == "active"
 
-    def test_experiment_tags_are_set_overwritten_and_deleted(self, database, exp):
+    def test_experiment_tags_are_set_overwritten_and_deleted(self, database: Database, exp: str) -> None:
         with database.write() as tx:
             store = store_of(tx).experiments
             store.set_tag(exp, "a", "1")
@@ -115,7 +118,7 @@ class TrackingContract:
             with pytest.raises(NotFound, match="No tag with name: a in experiment with id"):
                 store.delete_tag(exp, "a")
 
-    def test_experiments_are_searched_by_name_and_tag_newest_first(self, database, exp):
+    def test_experiments_are_searched_by_name_and_tag_newest_first(self, database: Database, exp: str) -> None:
         with database.write() as tx:
             store = store_of(tx).experiments
             store.create("Flights", tags=[Tag(key="team", value="nyc")])
@@ -129,13 +132,13 @@ class TrackingContract:
             assert [each.name for each in page.items] == ["e", "Flights", "Default"]
 
     @pytest.mark.parametrize("name", ["", "x" * 501, "nul\0"])
-    def test_bad_experiment_names_are_refused(self, database, exp, name):
+    def test_bad_experiment_names_are_refused(self, database: Database, exp: str, name: str) -> None:
         with database.write() as tx, pytest.raises(UsageError):
             store_of(tx).experiments.create(name)
 
     # --- the life of a run ---
 
-    def test_a_run_begins_running_with_its_name_as_tag(self, database, exp):
+    def test_a_run_begins_running_with_its_name_as_tag(self, database: Database, exp: str) -> None:
         run = self.run(database, exp, name="r", user_id="u", tags={"k": "v"}, params={"p": "1"}, job_id="J" * 26)
         with database.read() as tx:
             found = store_of(tx).get(run)
@@ -145,18 +148,18 @@ class TrackingContract:
             assert found.tags == {"k": "v", "mlflow.runName": "r"}
             assert found.params == {"p": "1"}
 
-    def test_a_run_without_a_name_gets_one(self, database, exp):
+    def test_a_run_without_a_name_gets_one(self, database: Database, exp: str) -> None:
         run = self.run(database, exp)
         with database.read() as tx:
             name = store_of(tx).info(run).name
             assert name.count("-") == 2
             assert len(name) <= 20
 
-    def test_two_different_names_are_refused(self, database, exp):
+    def test_two_different_names_are_refused(self, database: Database, exp: str) -> None:
         with database.write() as tx, pytest.raises(UsageError, match=r"Both 'run_name' argument and 'mlflow.runName'"):
             store_of(tx).create_run(exp, name="a", tags={"mlflow.runName": "b"})
 
-    def test_finishing_renaming_and_the_name_tag_go_together(self, database, exp):
+    def test_finishing_renaming_and_the_name_tag_go_together(self, database: Database, exp: str) -> None:
         run = self.run(database, exp, name="r")
         with database.write() as tx:
             store = store_of(tx)
@@ -167,7 +170,7 @@ class TrackingContract:
             store.set_tags(run, {"mlflow.runName": "t"})
             assert (store.get(run).info.name, store.get(run).tags["mlflow.runName"]) == ("t", "t")
 
-    def test_deleting_and_restoring_a_run_may_be_repeated(self, database, exp):
+    def test_deleting_and_restoring_a_run_may_be_repeated(self, database: Database, exp: str) -> None:
         run = self.run(database, exp)
         with database.write() as tx:
             store = store_of(tx)
@@ -179,7 +182,7 @@ class TrackingContract:
                 store.restore_run(run)
             store.log_param(run, "a", "1")
 
-    def test_an_unknown_run_is_not_found(self, database, exp):
+    def test_an_unknown_run_is_not_found(self, database: Database, exp: str) -> None:
         with database.read() as tx:
             with pytest.raises(NotFound, match="Run with id=nope not found"):
                 store_of(tx).get("nope")
@@ -187,7 +190,9 @@ class TrackingContract:
 
     # --- logging ---
 
-    def test_the_latest_metric_is_the_greatest_step_then_timestamp_then_value(self, database, exp):
+    def test_the_latest_metric_is_the_greatest_step_then_timestamp_then_value(
+        self, database: Database, exp: str
+    ) -> None:
         run = self.run(database, exp)
         with database.write() as tx:
             store = store_of(tx)
@@ -195,7 +200,9 @@ class TrackingContract:
             store.log_metrics(run, [Metric("m", 3.0, 10, 5), Metric("m", 2.0, 10, 5)])
             assert store.get(run).metrics["m"] == Metric("m", 3.0, 10, 5)
 
-    def test_a_history_comes_by_timestamp_step_and_value_and_each_point_once(self, database, exp):
+    def test_a_history_comes_by_timestamp_step_and_value_and_each_point_once(
+        self, database: Database, exp: str
+    ) -> None:
         run = self.run(database, exp)
         points = [Metric("m", 2.0, 20, 2), Metric("m", 1.0, 10, 7), Metric("m", 0.5, 10, 7), Metric("o", 8.0, 1, 1)]
         for _ in range(2):
@@ -206,7 +213,7 @@ class TrackingContract:
             assert found == [Metric("m", 0.5, 10, 7), Metric("m", 1.0, 10, 7), Metric("m", 2.0, 20, 2)]
             assert store_of(tx).history(run, "unknown") == []
 
-    def test_nan_stays_nan_and_infinity_becomes_the_largest_number(self, database, exp):
+    def test_nan_stays_nan_and_infinity_becomes_the_largest_number(self, database: Database, exp: str) -> None:
         run = self.run(database, exp)
         with database.write() as tx:
             store = store_of(tx)
@@ -216,7 +223,7 @@ class TrackingContract:
             assert found.metrics["i"].value == -1.7976931348623157e308
             assert [math.isnan(point.value) for point in store.history(run, "n")] == [True]
 
-    def test_folding_changes_nothing_that_can_be_read(self, database, exp):
+    def test_folding_changes_nothing_that_can_be_read(self, database: Database, exp: str) -> None:
         run = self.run(database, exp)
         for start in range(0, 60, 20):
             with database.write() as tx:
@@ -231,7 +238,7 @@ class TrackingContract:
                 store.log_metrics(run, points)
                 assert {key: repr(store.history(run, key)) for key in before} == before
 
-    def test_a_long_tail_folds_by_itself(self, database, exp):
+    def test_a_long_tail_folds_by_itself(self, database: Database, exp: str) -> None:
         run = self.run(database, exp)
         memory = Memory.empty()
         with database.write() as tx:
@@ -242,7 +249,7 @@ class TrackingContract:
             assert rows[0] <= 10
             assert [point.step for point in store.history(run, "m")] == list(range(FOLD_ROWS + 10))
 
-    def test_params_are_written_once(self, database, exp):
+    def test_params_are_written_once(self, database: Database, exp: str) -> None:
         run = self.run(database, exp)
         with database.write() as tx:
             store = store_of(tx)
@@ -255,7 +262,7 @@ class TrackingContract:
                 store.log_params(run, {"a": "2"})
             assert store.get(run).params == {"a": "1", "b": ""}
 
-    def test_long_values_are_cut_and_long_keys_refused(self, database, exp):
+    def test_long_values_are_cut_and_long_keys_refused(self, database: Database, exp: str) -> None:
         run = self.run(database, exp)
         with database.write() as tx:
             store = store_of(tx)
@@ -268,7 +275,7 @@ class TrackingContract:
                 store.log_param(run, "k" * 251, "1")
 
     @pytest.mark.parametrize("name", ["a/../b", "/a", "./a", "a\n", "a\0", "..", "", "a\tb", "a'b"])
-    def test_bad_names_are_refused(self, database, exp, name):
+    def test_bad_names_are_refused(self, database: Database, exp: str, name: str) -> None:
         run = self.run(database, exp)
         for write in (
             lambda store: store.log_metrics(run, [Metric(name, 1.0, 1)]),
@@ -278,12 +285,12 @@ class TrackingContract:
             with pytest.raises(UsageError, match="for parameter"), database.write() as tx:
                 write(store_of(tx))
 
-    def test_a_nul_in_a_value_is_refused(self, database, exp):
+    def test_a_nul_in_a_value_is_refused(self, database: Database, exp: str) -> None:
         run = self.run(database, exp)
         with database.write() as tx, pytest.raises(UsageError, match="NUL"):
             store_of(tx).set_tags(run, {"t": "a\0b"})
 
-    def test_tags_are_deleted_once(self, database, exp):
+    def test_tags_are_deleted_once(self, database: Database, exp: str) -> None:
         run = self.run(database, exp, tags={"t": "1"})
         with database.write() as tx:
             store = store_of(tx)
@@ -291,7 +298,7 @@ class TrackingContract:
             with pytest.raises(NotFound, match="No tag with name: t in run with id"):
                 store.delete_tag(run, "t")
 
-    def test_inputs_are_kept_once_per_name_and_digest(self, database, exp):
+    def test_inputs_are_kept_once_per_name_and_digest(self, database: Database, exp: str) -> None:
         run = self.run(database, exp)
         data = Dataset(name="d", digest="x1", source_type="local", source="{}")
         with database.write() as tx:
@@ -311,7 +318,7 @@ class TrackingContract:
 
     # --- reading ---
 
-    def test_children_and_tagged_runs_are_found(self, database, exp):
+    def test_children_and_tagged_runs_are_found(self, database: Database, exp: str) -> None:
         parent = self.run(database, exp)
         children = [
             self.run(database, exp, tags={"mlflow.parentRunId": parent}, start_time=start) for start in (10, 20, 30)
@@ -321,7 +328,7 @@ class TrackingContract:
             assert store_of(tx).tagged(exp, "mlflow.parentRunId", parent) == children[::-1]
             assert store_of(tx).tagged(exp, "no such tag", "x") == []
 
-    def test_a_document_does_not_outlive_a_write(self, database, exp):
+    def test_a_document_does_not_outlive_a_write(self, database: Database, exp: str) -> None:
         run = self.run(database, exp)
         with database.write() as tx:
             store = store_of(tx)
@@ -358,7 +365,7 @@ class TrackingContract:
     # --- search ---
 
     @pytest.fixture
-    def flock(self, database, exp):
+    def flock(self, database: Database, exp: str) -> Any:
         """Runs a to e: f1 is 0.1, 0.2, NaN, missing, 0.2; newest last."""
         values = {"a": 0.1, "b": 0.2, "c": NAN, "d": None, "e": 0.2}
         for start, (name, value) in enumerate(values.items()):
@@ -394,7 +401,7 @@ class TrackingContract:
             ("end_time > 0", ""),
         ],
     )
-    def test_filters(self, database, flock, filter_text, found):
+    def test_filters(self, database: Database, flock: str, filter_text: str, found: Any) -> None:
         with database.read() as tx:
             if found is None:
                 with pytest.raises(UsageError):
@@ -417,13 +424,15 @@ class TrackingContract:
             (["metrics.nothing"], "edcba"),
         ],
     )
-    def test_orders_put_numbers_before_nan_before_missing_both_ways(self, database, flock, order_by, found):
+    def test_orders_put_numbers_before_nan_before_missing_both_ways(
+        self, database: Database, flock: str, order_by: Sequence[str], found: Any
+    ) -> None:
         with database.read() as tx:
             for limit in (1, 2, 1000):
                 assert "".join(names(tx, [flock], order_by=order_by, limit=limit)) == found
             assert "".join(names(tx, [flock, "0"], order_by=order_by, limit=2)) == found
 
-    def test_a_search_keeps_to_its_experiments_and_stages(self, database, flock):
+    def test_a_search_keeps_to_its_experiments_and_stages(self, database: Database, flock: str) -> None:
         with database.write() as tx:
             store = store_of(tx)
             gone = store.tagged(flock, "mlflow.runName", "a")[0]
@@ -436,7 +445,7 @@ class TrackingContract:
             assert names(tx, ["0"], "metrics.f1 > 0") == []
 
     @pytest.mark.parametrize("token", ["x", "////", "bnVsbA==", "W10=", "WzFd", "WyJhIiwiYiJd", "e30="])
-    def test_bad_page_tokens_are_refused(self, database, flock, token):
+    def test_bad_page_tokens_are_refused(self, database: Database, flock: str, token: str) -> None:
         with database.read() as tx:
             store = store_of(tx)
             with pytest.raises(UsageError, match="Invalid page token"):
@@ -444,7 +453,7 @@ class TrackingContract:
 
     # --- the writer ---
 
-    def test_a_request_that_fails_fails_alone(self, database, exp):
+    def test_a_request_that_fails_fails_alone(self, database: Database, exp: str) -> None:
         memory = Memory.empty()
         run = self.run(database, exp)
         outcomes = apply(
@@ -469,11 +478,11 @@ class TrackingContract:
             assert found.metrics["lost"].value == 2.0
             assert found.params == {}
 
-    def test_key_ids_of_a_group_that_rolled_back_are_forgotten(self, database, exp):
+    def test_key_ids_of_a_group_that_rolled_back_are_forgotten(self, database: Database, exp: str) -> None:
         memory = Memory.empty()
         run = self.run(database, exp)
 
-        def fails(store):
+        def fails(store: RunStore) -> None:
             store.log_metrics(run, [Metric("new", 1.0, 1)])
             raise UsageError("no")
 
@@ -488,7 +497,7 @@ class TrackingContract:
                 "other": 7.0,
             }
 
-    def test_the_writer_thread_answers_callers_and_survives_their_mistakes(self, database):
+    def test_the_writer_thread_answers_callers_and_survives_their_mistakes(self, database: Database) -> None:
         writer = Writer(database)
         writer.start()
         try:
@@ -503,7 +512,7 @@ class TrackingContract:
         finally:
             writer.stop()
 
-    def test_events_tell_who_began_ended_and_deleted_a_run(self, database, exp):
+    def test_events_tell_who_began_ended_and_deleted_a_run(self, database: Database, exp: str) -> None:
         run = self.run(database, exp)
         with database.write() as tx:
             store = store_of(tx)

@@ -152,7 +152,7 @@ def _metric_walks(link: Link, key: int, order: Order, *, tests: tuple[Condition,
     plans = []
     for rank, nan in ((0, "false"), (1, "true")):
         start = _ordered_start(link, Condition(f"x.key = ? and x.nan = {nan}", (key,)))
-        value = (("x.value", order.is_ascending),) if rank == 0 else (("0.0", True),)
+        value = (("x.value", order.is_ascending),) if rank == 0 else (("0", True),)
         plans.append(_Plan(start, tests, ((str(rank), True), *value, *_NEWEST)))
     return [*plans, _lacking(tests, walk)]
 
@@ -165,7 +165,7 @@ def _ordered_start(link: Link, inner: Condition) -> Condition:
 
 def _lacking(tests: tuple[Condition, ...], walk: Walk | None) -> _Plan:
     absent = () if walk is None else (having(walk, is_absent=True),)
-    return _Plan(Condition("run r"), (*tests, *absent), (("2", True), ("0.0", True), *_NEWEST))
+    return _Plan(Condition("run r"), (*tests, *absent), (("2", True), ("0", True), *_NEWEST))
 
 
 def _joined(link: Link, query: Query, start: Condition, tests: tuple[Condition, ...]) -> _Plan:
