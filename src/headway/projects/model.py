@@ -109,6 +109,7 @@ class GateSpec:
     confidence: float = 0.95
     fairness: str | None = None  # demographic_parity_difference | equalized_odds_difference | ...ratio
     check: str | None = None  # data_drift and other checks whose machinery comes later
+    data: str | None = None  # the data set that `check` is about; its limit stands in `maximum`
     severity: Severity = Severity.FAIL
 
 
@@ -126,6 +127,7 @@ class ModelSpec:
 
     name: str
     path: str | None = None  # folder among the outputs; None = the model logged with MLflow
+    signature: str = "infer"  # infer | none
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -169,6 +171,8 @@ class DeploySpec:
     on_failure: str = "rollback"
     test: ModelTest | None = None
     resources: Resources = field(default_factory=Resources)
+    replicas_min: int = 1
+    replicas_max: int = 1
     on_register: bool = False  # registering a version starts its release by itself
 
 
@@ -178,8 +182,10 @@ class TriggersSpec:
 
     push_branches: tuple[str, ...] = ()
     comment_roles: tuple[str, ...] = ("write",)
-    paths: tuple[str, ...] = ()
+    paths: tuple[str, ...] = ()  # globs in the project; () = everything below its folder
     schedule: str | None = None
+    comment: str = "/train"  # the command that a change is asked to be given
+    retrain: dict[str, object] | None = None  # checked against the schema; its machinery comes later
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -198,6 +204,7 @@ class ReportSpec:
     """Columns and text of the report; the template is read from the base branch."""
 
     template: str | None = None  # path in the project
+    template_text: str = ""  # its text on the base branch, filled in when the project is loaded
     columns: tuple[str, ...] = ()  # extra metric columns in the run table
 
 
