@@ -46,6 +46,7 @@ class OperatorConfig:
 
     variables: dict[str, str]
     find_links: tuple[str, ...] = ()
+    no_index: bool = False  # only what `find_links` hold
     ignores_extra_index: bool = False  # pip mixes indexes; uv takes one per name, so this is not handed over
 
 
@@ -60,7 +61,8 @@ def read_operator_config(environ: Mapping[str, str], *, files: tuple[Path, ...] 
         variables.setdefault("SSL_CERT_FILE", pip["cert"])
     links = tuple(each for each in pip.get("find-links", "").split() if _is_usable(each))
     extra = bool(pip.get("extra-index-url")) and not {"UV_INDEX", "UV_EXTRA_INDEX_URL"} & environ.keys()
-    return OperatorConfig(variables=variables, find_links=links, ignores_extra_index=extra)
+    no_index = pip.get("no-index", "").lower() in ("1", "true", "yes", "on")
+    return OperatorConfig(variables=variables, find_links=links, no_index=no_index, ignores_extra_index=extra)
 
 
 def pip_files(environ: Mapping[str, str]) -> tuple[Path, ...]:
@@ -85,7 +87,7 @@ def _pip_settings(environ: Mapping[str, str], files: tuple[Path, ...]) -> dict[s
         for section in ("global", "install"):
             if parser.has_section(section):
                 found |= {key.replace("_", "-"): value for key, value in parser.items(section)}
-    for name in ("find-links", "index-url", "extra-index-url", "cert"):
+    for name in ("find-links", "index-url", "extra-index-url", "no-index", "cert"):
         value = environ.get(f"PIP_{name.upper().replace('-', '_')}")
         if value:
             found[name] = value

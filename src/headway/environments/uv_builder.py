@@ -195,6 +195,8 @@ class UvBuilder:
         python = build.shelf.path(build.spec.digest) / "bin" / "python"
         command = ["pip", "install", "--python", str(python), "--only-binary", ":all:"]
         command += [argument for link in self._operator.find_links for argument in ("--find-links", link)]
+        if self._operator.no_index:
+            command.append("--no-index")
         return [*command, "--compile-bytecode"] if self._compile else command
 
     def _check_may_build(self, build: _Build, missing: frozenset[str]) -> None:
