@@ -34,6 +34,7 @@ class Deployment:
     revision: int
     spec: DeploySpec
     port: int = 0  # where the endpoint listens; 0 = chosen at first apply, then kept
+    workdir: str = ""  # target `command`: a checkout of the base branch, where the team's script stands
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

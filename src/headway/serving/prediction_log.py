@@ -136,13 +136,9 @@ class PredictionLog:
         return len(old)
 
 
-def find_prediction(root: Path, request_id: str) -> Prediction | None:
-    """Look through the logs of every deployment under a target's folder."""
-    for folder in sorted(root.glob("*/predictions")):
-        found = PredictionLog(folder).find(request_id)
-        if found is not None:
-            return found
-    return None
+def find_prediction(folder: Path, request_id: str) -> Prediction | None:
+    """Look through the log of one deployment, given the folder that its target keeps."""
+    return PredictionLog(folder / "predictions").find(request_id)
 
 
 def ulid_time(ulid: str) -> datetime:
