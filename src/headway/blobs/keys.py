@@ -21,6 +21,7 @@ MAX_DEPTH = 32
 _PLAIN = frozenset(" !$%&'()+,-.;=@[]^_`{}~:0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz")
 _LETTERS = frozenset({"Lu", "Ll", "Lt", "Lm", "Lo", "Mn", "Mc", "Nd"})
 _ENCODED = re.compile(r"%[0-9A-Fa-f]{2}")
+_DRIVE = re.compile(r"[A-Za-z]:")
 _DRIVE_OR_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:")
 
 
@@ -81,6 +82,8 @@ def _wrong_with(part: str) -> str | None:  # noqa: PLR0911  # one reason per rul
         return f"the part {part[:40]!r}... is longer than {MAX_PART} bytes"
     if part != part.strip() or part.endswith("."):
         return f"the part {part!r} begins or ends with a space, or ends with a dot"
+    if _DRIVE.match(part):
+        return f"the part {part!r} starts like a drive"
     if _ENCODED.search(part):
         return f"the part {part!r} is still percent-encoded after one decoding"
     odd = next((each for each in part if not _is_allowed(each)), None)

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from headway.api.mlflow.access import check_experiment, check_run_write, is_attempt, refuse_attempt
 from headway.api.mlflow.registry import Pair, listed, pairs
-from headway.api.mlflow.route import Access, Call, Message, Route
+from headway.api.mlflow.route import BOTH, Access, Call, Message, Route, StreamCall, StreamRoute
+from headway.api.mlflow.streams import send_json
 from headway.errors import Refused, UsageError
 from headway.registry.logged import LoggedModelStore
 from headway.registry.model import LoggedModel, ModelStatus
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from headway.tracking.store import RunStore
 
 _STATUSES = (None, ModelStatus.PENDING, ModelStatus.READY, ModelStatus.FAILED)  # as proto numbers them
 
@@ -121,7 +127,7 @@ def _finish(call: Call, message: Finish) -> Any:
     }
 
 
-def _delete(call: Call, _message: Message) -> Any:
+def _delete(call: Call) -> None:
     refuse_attempt(call.principal, "delete models")
     LoggedModelStore(call.tx).delete(call.path["model_id"], actor=call.principal.user)
 
@@ -134,7 +140,7 @@ def _set_tags(call: Call, message: SetTags) -> Any:
     _writable(call).set_tags(call.path["model_id"], pairs(message.tags))
 
 
-def _delete_tag(call: Call, _message: Message) -> Any:
+def _delete_tag(call: Call) -> None:
     _writable(call).delete_tag(call.path["model_id"], call.path["tag_key"])
 
 
@@ -181,12 +187,26 @@ def _route(method: str, path: str, message: type[Message], answer: Any, *require
     )
 
 
-ROUTES: tuple[Route, ...] = (
+def _bare_delete(path: str, act: Callable[[Call], None]) -> list[StreamRoute]:
+    """Return routes for a DELETE that has no body and so, from MLflow's client, no Content-Type either."""
+
+    async def serve(call: StreamCall) -> None:
+        def write(store: RunStore) -> None:
+            store.actor = call.principal.user
+            act(Call(principal=call.principal, store=store, path=call.path))
+
+        await call.writer.run(write)
+        await send_json(call, {})
+
+    return [StreamRoute(method="DELETE", path=prefix + path, access=Access.WRITE, serve=serve) for prefix in BOTH]
+
+
+ROUTES: tuple[Route | StreamRoute, ...] = (
     _route("POST", "logged-models", CreateLogged, _create, "experiment_id"),
     _route("GET", "logged-models/{model_id}", GetLogged, _get),
     _route("PATCH", "logged-models/{model_id}", Finish, _finish, "status"),
-    _route("DELETE", "logged-models/{model_id}", Message, _delete),
     _route("POST", "logged-models/{model_id}/params", LogParams, _log_params),
     _route("PATCH", "logged-models/{model_id}/tags", SetTags, _set_tags),
-    _route("DELETE", "logged-models/{model_id}/tags/{tag_key}", Message, _delete_tag),
+    *_bare_delete("logged-models/{model_id}", _delete),
+    *_bare_delete("logged-models/{model_id}/tags/{tag_key}", _delete_tag),
 )
