@@ -164,7 +164,7 @@ BASE = ReportView(
     changed=CHANGED,
     runs=RUNS,
     params={"lr": "0.1", "max_depth": "6"},
-    next_step="On merge: registers as churn; `/deploy` starts its release: canary 10 % → 50 % → 100 %, 1 approval needed",
+    next_step="On merge: registers as churn; `/deploy` starts its release: canary 10 % → 100 %, 1 approval needed",
     updated_at=datetime(2026, 11, 21, 14, 2, tzinfo=UTC),
     spec=ReportSpec(columns=("val_logloss",)),
     compare_url=f"{HOST}/changes/128",
@@ -188,7 +188,7 @@ _DRIFT = check(
     CheckState.MISSING,
     severity=Severity.WARN,
     limit="",
-    message="the check data_drift is not there yet: set `severity: warn` or take the rule out",
+    message="the check data_drift is not there yet: set severity: warn or take the rule out",
 )
 _UNSURE = check(
     "val_auc/country:country=PT",
@@ -270,7 +270,8 @@ RELEASE = Release(
             result="passed",
         ),
     ),
-    test_output="request 1: expected 0, got 0 (confidence 0.91, 12 ms)\nrequest 2: expected 1, got 1 (confidence 0.77, 9 ms)",
+    test_output="request 1: expected 0, got 0 (confidence 0.91, 12 ms)\n"
+    "request 2: expected 1, got 1 (confidence 0.77, 9 ms)",
     version_no=9,
     created_at=_AT.replace(hour=14),
     finished_at=_AT.replace(hour=16, minute=45),
@@ -349,6 +350,7 @@ VIEWS: dict[str, ReportView] = {
     "failed": _view(
         state=ReportState.FAILED,
         number=415,
+        url=f"{HOST}/jobs/415",
         commit="c04d1e7aa5e0c7f2a4b68d3091e7c5f4a2b1d0e9",
         verdict=Verdict(outcome=Outcome.FAIL, checks=(*GOOD, _BAD_SLICE, _DRIFT)),
         notes=("the baseline is 3 commits behind the default branch",),

@@ -2,8 +2,8 @@ import os
 from pathlib import Path
 
 import pytest
-from golden.report_views import VIEWS
 
+from golden.report_views import VIEWS
 from headway.reports.render import render
 from headway.reports.terminal import render_terminal
 

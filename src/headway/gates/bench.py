@@ -68,7 +68,7 @@ def slices_of(side: Side, column: str) -> tuple[list[Group], str]:
     if side.evidence.problem:
         return [], f"{side.evidence.label}: {side.evidence.problem}"
     if side.joined is None:
-        return [], f"{side.evidence.label}: {side.problem or 'no predictions; declare them under `predictions`'}"
+        return [], f"{side.evidence.label}: {side.problem or 'no predictions; declare them under predictions:'}"
     found = groups(side.joined, column)
     if found is None:
         return [], f"column {column} is not declared under predictions.slices, or has over {MAX_GROUPS} values"

@@ -92,7 +92,7 @@ def computed_value(side: Side, spec: MetricSpec, group: Group | None = None) -> 
     """The value computed from joined predictions, on a slice if one is given."""
     metric = computed_by(spec)
     if metric is None:
-        return Value(why=f"no way to compute {spec.name} from predictions: say `compute: roc_auc` or another")
+        return Value(why=f"no way to compute {spec.name} from predictions: say compute: roc_auc or another")
     if side.joined is None:
         return Value(why=_no_rows(side))
     rows = side.joined.rows if group is None else side.joined.rows.take(group.mask)
@@ -106,7 +106,7 @@ def computed_value(side: Side, spec: MetricSpec, group: Group | None = None) -> 
 def _no_rows(side: Side) -> str:
     if side.problem:
         return f"{side.evidence.label}: {side.problem}"
-    return f"{side.evidence.label} has no predictions: declare them under `predictions`"
+    return f"{side.evidence.label} has no predictions: declare them under predictions:"
 
 
 def groups(joined: Joined, column: str) -> list[Group] | None:

@@ -26,7 +26,7 @@ from headway.stats.bootstrap import paired
 def checks_of(rule: GateSpec, bench: Bench) -> Iterator[Check]:
     """Every check of one rule, in the order of columns and of slice size."""
     if rule.check is not None:
-        why = f"the check {rule.check} is not there yet: set `severity: warn` or take the rule out"
+        why = f"the check {rule.check} is not there yet: set severity: warn or take the rule out"
         yield make_check(rule, rule.check, Finding(state=CheckState.MISSING, message=why))
     elif rule.fairness is not None:
         yield from gap_checks(rule, rule.fairness, bench)

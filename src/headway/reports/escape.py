@@ -52,23 +52,20 @@ _ENTITIES = {"&": "&amp;", "<": "&lt;", ">": "&gt;", "$": "&#36;"}
 _BREAKER = "&#8203;"  # a zero-width space: breaks what forges make out of plain text, invisibly
 _ACTIVE = re.compile(r"[\\`*_\[\]|~!]")
 _LINKS = re.compile(r"(?i)\b(https?|ftp|mailto|xmpp)(:)|\b(www)(\.)|\b(GH)(-)(?=\d)")
-_LINE_START = re.compile(r"^([-+=]|\d{1,9}[.)])")
+_LINE_START = re.compile(r"^([-+=]|\d{1,9}[.)])(?=\s|\Z)")
 _HEX = re.compile(r"\b([0-9a-f]{7})([0-9a-f]{33})\b", re.IGNORECASE)
 
 
-def inline(text: str, *, limit: int = LIMIT) -> str:
+def inline(text: str, *, limit: int = LIMIT, in_link: bool = False) -> str:
     """Plain words in Markdown: nothing in them is markup, a link, a mention or a reference."""
     line = clean(text, limit=limit)
-    return _inert(line)
-
-
-def _inert(line: str) -> str:
     line = "".join(_ENTITIES.get(each, each) for each in line)
     line = _ACTIVE.sub(r"\\\g<0>", line)
     line = _LINKS.sub(lambda found: _broken(found.groups()), line)
     line = _HEX.sub(rf"\1{_BREAKER}\2", line)
     # `&#` belongs to an entity of ours; every other # may start a reference, every @ a mention.
-    line = re.sub(r"(?<!&)#(?=\w)", f"#{_BREAKER}", line)
+    if not in_link:  # forges look for references outside of links only
+        line = re.sub(r"(?<!&)#(?=\w)", f"#{_BREAKER}", line)
     line = re.sub(r"@(?=\w)", f"@{_BREAKER}", line)
     return _LINE_START.sub(lambda found: _start(found.group(1)), line)
 
@@ -126,12 +123,6 @@ def url(text: str) -> str:
     if len(text) > 2000 or not _URL.fullmatch(text) or clean(text, limit=2000) != text:
         return ""
     return quote(text, safe="/:?#@!$&'*+,;=%-._~")
-
-
-def link(words: str, address: str) -> str:
-    """A Markdown link of text that is escaped already, or the text alone."""
-    target = url(address)
-    return f"[{words}]({target})" if target else words
 
 
 def for_terminal(text: str, *, limit: int = LIMIT) -> str:

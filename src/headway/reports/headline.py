@@ -15,6 +15,7 @@ from headway.reports.wording import (
     places_of,
     primary_row,
     true_state,
+    worst_first,
 )
 from headway.serving.model import Release, ReleaseState
 
@@ -120,12 +121,12 @@ def _failed(view: ReportView) -> Spans:
     icon = "❔" if verdict.outcome is Outcome.CANNOT_TELL else "❌"
     if not failing:
         return say(f"{icon} {view.project}: not ready. ", verdict.notes[0] if verdict.notes else "There is no evidence")
-    unsure = all(check.state is CheckState.CANNOT_TELL for check in failing)
-    said = "cannot tell" if unsure else "failed"
+    said = "failed" if verdict.outcome is Outcome.FAIL else "cannot be judged"
     total = len(judged(verdict))
     gates = "The only gate" if total == 1 else f"{len(failing)} of {total} gates"
     start = say(f"{icon} {view.project}: not ready. {gates} {said}: ")
-    return (*start, *check_name(failing[0]), *say(f" {_reason(failing[0])}"))
+    first = worst_first(failing)[0]
+    return (*start, *check_name(first), *say(f" {_reason(first)}"))
 
 
 def _reason(check: Check) -> str:
@@ -134,7 +135,8 @@ def _reason(check: Check) -> str:
         return f"has no evidence, {check.message}" if check.message else "has no evidence"
     if check.change is not None and "worse by" in check.message:
         places = decimals(check.candidate, check.baseline)
-        return f"{'fell' if check.change < 0 else 'rose'} by {number(abs(check.change), places)}"
+        moved = f"{'fell' if check.change < 0 else 'rose'} by {number(abs(check.change), places)}"
+        return moved if check.state is not CheckState.CANNOT_TELL else f"{moved}, which chance alone could do"
     return f"is {check.message}" if check.message[:1].isdigit() else check.message.split(" (")[0]
 
 
@@ -147,12 +149,12 @@ def _crashed(view: ReportView) -> Spans:
 
 
 def _cancelled(view: ReportView) -> Spans:
-    return say(f"⏹️ {view.project}: run #{view.number} was cancelled", f": {view.reason}" if view.reason else "")
+    return say(f"⏹️ {view.project}: run {view.number} was cancelled", f": {view.reason}" if view.reason else "")
 
 
 def _superseded(view: ReportView) -> Spans:
     by = f" by {view.superseded_by}" if view.superseded_by else " by a newer commit"
-    return say(f"⏭️ {view.project}: run #{view.number} was replaced{by}. Its result no longer counts")
+    return say(f"⏭️ {view.project}: run {view.number} was replaced{by}. Its result no longer counts")
 
 
 def _deployed(view: ReportView) -> Spans:

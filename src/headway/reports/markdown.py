@@ -51,17 +51,20 @@ def _table(table: Table) -> str:
 
 
 def _row(cells: Iterable[Spans]) -> str:
-    return f"| {' | '.join(write_spans(cell, in_table=True) for cell in cells)} |"
+    return f"| {' | '.join(write_spans(cell, in_table=True).strip() for cell in cells)} |"
 
 
 def _span(span: Span, *, in_table: bool, limit: int) -> str:
     lead, core, trail = _trimmed(span.text)
     if not core:
         return " " if span.text else ""
-    plain = not span.code
-    text = escape.inline(core, limit=limit) if plain else escape.code_span(core, limit=limit, in_table=in_table)
-    if span.url:
-        text = escape.link(text, span.url)
+    target = escape.url(span.url)
+    if span.code:
+        text = escape.code_span(core, limit=limit, in_table=in_table)
+    else:
+        text = escape.inline(core, limit=limit, in_link=bool(target))
+    if target:
+        text = f"[{text}]({target})"
     if span.strong and text:
         text = f"**{text}**"
     return f"{lead}{text}{trail}"

@@ -80,7 +80,7 @@ def _release_commands(view: ReportView) -> Spans:
     if release is None:
         return ()
     if release.state is ReleaseState.WAITING:
-        return say("Let it in: ", code(f"/approve{_suffix(view)}"), f" (by somebody other than {release.requested_by})")
+        return say("Let it in: ", code(f"/approve{_suffix(view)}"))
     if release.state in (ReleaseState.PROMOTED, ReleaseState.CANARY):
         before = f"Before: v{release.previous}. " if release.previous is not None else ""
         return say(

@@ -58,6 +58,12 @@ def delta(value: float | None, places: int | None = None) -> str:
     return f"{'+' if value > 0 else _MINUS}{text}"
 
 
+def visible(value: float, places: int) -> str:
+    """A size at the given decimals, or at as many as it takes to be more than nothing."""
+    text = number(value, places)
+    return text if value == 0 or any(each in "123456789" for each in text) else number(value)
+
+
 def _signed_zero(text: str) -> str:
     return text.removeprefix("-") if not any(each in "123456789" for each in text) else text
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from headway.gates.model import CheckState
+from headway.gates.model import Check, CheckState
+from headway.reports import escape
 from headway.reports.charts import curve_chart, sparkline, task_graph
 from headway.reports.document import (
     Block,
@@ -16,7 +17,6 @@ from headway.reports.document import (
     Paragraph,
     Section,
     Spans,
-    Table,
     code,
     joined,
     link,
@@ -27,7 +27,7 @@ from headway.reports.headline import SHORT, headline
 from headway.reports.inputs import changed_details, changed_line, moved_line
 from headway.reports.model import Curve, ReportState, ReportView
 from headway.reports.nextsteps import next_steps
-from headway.reports.numbers import about, clock, decimals, duration, money, number
+from headway.reports.numbers import about, clock, count, decimals, duration, money, number
 from headway.reports.tables import (
     TOP_ROWS,
     checks_table,
@@ -46,6 +46,8 @@ EARLIER_RUNS = 5
 TAIL_LINES = 30
 _MOST_NOTES = 8
 _MOST_CURVES = 4
+_MOST_METRICS = 100
+_MOST_CHECKS = 200
 
 NAMES = (
     "summary",
@@ -109,14 +111,14 @@ def compose(view: ReportView) -> Document:
         "crash": _crash(view, state),
         "checks": _checks(view, state),
         "metrics_table": _metrics(view, state),
-        "notes": _notes(view),
+        "notes": _notes(view, state),
         "changed": _changed(view, state),
-        "curves": _curves(view),
+        "curves": _curves(view, state),
         "tasks": _tasks(view, state),
-        "runs_table": _runs(view),
-        "charts": _charts(view),
-        "details": _details(view),
-        "earlier_runs": _earlier(view),
+        "runs_table": _runs(view, state),
+        "charts": _charts(view, state),
+        "details": _details(view, state),
+        "earlier_runs": _earlier(view, state),
         "next_step": next_steps(view, state),
     }
     sections = [_section(name, built[name]) for name in NAMES if built[name]]
@@ -133,14 +135,19 @@ def _some(*parts: Block | None) -> list[Block]:
 
 
 _JUDGED = (ReportState.PASSED, ReportState.FAILED)
+_RELEASED = (ReportState.DEPLOYED, ReportState.ROLLED_BACK)
+_DRAWN = (*_JUDGED, ReportState.RUNNING)
 
 
 def _summary(view: ReportView, state: ReportState) -> list[Block]:
     """The line of links and costs below the headline."""
+    if state in _RELEASED:
+        return [Paragraph(spans=_release_facts(view))]
     parts: list[Spans] = []
     if state in _JUDGED and view.verdict and view.verdict.checks:
         parts.append(_gates_count(view))
-    parts.append(say(link(f"Run #{view.number}", view.url)))
+    if view.number:
+        parts.append(say(link(f"Run #{view.number}", view.url)))
     if view.compare_url:
         parts.append(say(link("full comparison", view.compare_url)))
     if state is ReportState.CRASHED:
@@ -148,27 +155,34 @@ def _summary(view: ReportView, state: ReportState) -> list[Block]:
     parts.append(say("commit ", code(view.commit[:SHORT])))
     parts += _crash_facts(view) if state is ReportState.CRASHED else _run_facts(view, state)
     lines = [Paragraph(spans=joined(parts, " · "))]
-    if view.already_trained:
+    if view.already_trained and state in _JUDGED:
         lines.append(Paragraph(spans=_already(view)))
     return list(lines)
 
 
 def _gates_count(view: ReportView) -> Spans:
     checks = judged(view.verdict) if view.verdict else []
-    good = sum(not blocks(check) for check in checks)
-    return say(f"{good} of {len(checks)} gates passed")
+    passed = sum(check.state is CheckState.PASSED for check in checks)
+    accepted = sum(check.state is CheckState.OVERRIDDEN for check in checks)
+    warned = len(checks) - passed - accepted - sum(map(blocks, checks))
+    words = [f"{passed} of {len(checks)} gates passed"]
+    words += [f"{accepted} accepted"] if accepted else []
+    words += [count(warned, "warning")] if warned else []
+    return say(", ".join(words))
 
 
 def _run_facts(view: ReportView, state: ReportState) -> list[Spans]:
     facts = []
-    started = say("started by ", code(view.command), f" from {view.actor}") if view.command else say(f"by {view.actor}")
     if state not in _JUDGED:
-        facts.append(started)
-    if state in _JUDGED and view.seconds is not None and not view.already_trained:
+        asked = "asked for" if state is ReportState.PLANNED else "started"
+        with_command = say(f"{asked} by ", code(view.command), f" from {view.actor}")
+        facts.append(with_command if view.command else say(f"{asked} by {view.actor}"))
+    elif view.seconds is not None and not view.already_trained:
         facts.append(say(duration(view.seconds)))
     if state is ReportState.RUNNING and view.seconds_left is not None:
         facts.append(say(f"{about(view.seconds_left)} left"))
-    if view.cost is not None and state is not ReportState.PLANNED and not view.already_trained:
+    # What was spent, or nothing: a plan says what it would cost in its own line.
+    if view.cost is not None and state not in (ReportState.PLANNED, ReportState.QUEUED) and not view.already_trained:
         facts.append(say(money(view.cost, view.currency)))
     return facts
 
@@ -187,16 +201,24 @@ def _already(view: ReportView) -> Spans:
     return (*start, *where, *say(". Nothing was run again."))
 
 
-def _release(view: ReportView, state: ReportState) -> list[Block]:
+def _release_facts(view: ReportView) -> Spans:
     release = view.release
-    if release is None or state not in (ReportState.DEPLOYED, ReportState.ROLLED_BACK):
-        return []
-    parts = [say("from commit ", code(release.commit[:SHORT])), say(f"asked for by {release.requested_by}")]
+    run = link(f"run #{view.number}", view.url)
+    if release is None:
+        return say("From commit ", code(view.commit[:SHORT]), ", ", run)
+    parts = [say("From commit ", code(release.commit[:SHORT]), ", ", run), say(f"asked for by {release.requested_by}")]
     if release.approved_by:
         parts.append(say(f"approved by {', '.join(release.approved_by)}"))
     if view.release_url:
         parts.append(say(link("deployment", view.release_url)))
-    found: list[Block] = [Paragraph(spans=joined(parts, " · ")), *_some(stages_table(release))]
+    return joined(parts, " · ")
+
+
+def _release(view: ReportView, state: ReportState) -> list[Block]:
+    release = view.release
+    if release is None or state not in _RELEASED:
+        return []
+    found = _some(stages_table(release))
     if release.test_output:
         lines = tuple(release.test_output.splitlines()[:TAIL_LINES])
         found.append(Fold(title="Test in staging: answers, confidence, time", blocks=(Fence(lines=lines),)))
@@ -208,7 +230,7 @@ def _crash(view: ReportView, state: ReportState) -> list[Block]:
     if crash is None or state is not ReportState.CRASHED:
         return []
     found: list[Block] = []
-    if crash.reason:
+    if crash.reason and not any(crash.reason in escape.clean(line) for line in crash.tail):
         found.append(Paragraph(spans=say(strong("Reason:"), f" {crash.reason}")))
     if crash.tail:
         found.append(Fence(lines=crash.tail[-TAIL_LINES:]))
@@ -218,19 +240,21 @@ def _crash(view: ReportView, state: ReportState) -> list[Block]:
 
 
 def _checks(view: ReportView, state: ReportState) -> list[Block]:
-    """What stands in the way, in the open; a pass shows only what a reader must know of."""
-    verdict = view.verdict
-    if verdict is None or state not in _JUDGED:
-        return []
-    if state is ReportState.FAILED:
-        top = worst_first(verdict.checks)[:TOP_ROWS]
-    else:
-        top = [check for check in worst_first(verdict.checks) if check.judged and check.state is not CheckState.PASSED]
-    found = _some(checks_table(view, top[:TOP_ROWS]))
-    hidden = sum(blocks(check) for check in verdict.checks) - sum(blocks(check) for check in top[:TOP_ROWS])
-    if hidden > 0:
-        found.append(Paragraph(spans=say(f"{hidden} more stand in the way: see all gates below.")))
+    """What stands in the way and what was accepted knowingly, in the open."""
+    top = _open_checks(view, state)
+    found = _some(checks_table(view, top))
+    hidden = sum(map(blocks, view.verdict.checks if view.verdict else ())) - sum(map(blocks, top))
+    if top and hidden > 0:
+        found.append(Paragraph(spans=say(f"{hidden} more stand in the way: all gates are below.")))
     return found
+
+
+def _open_checks(view: ReportView, state: ReportState) -> list[Check]:
+    """The checks that a reader sees without opening anything: those that did not simply pass."""
+    if view.verdict is None or state not in _JUDGED:
+        return []
+    odd = [check for check in worst_first(view.verdict.checks) if check.judged and check.state is not CheckState.PASSED]
+    return odd[:TOP_ROWS]
 
 
 def _metrics(view: ReportView, state: ReportState) -> list[Block]:
@@ -254,8 +278,9 @@ def _so_far(view: ReportView) -> list[Block]:
     return [Paragraph(spans=joined(parts, " · "))] if parts else []
 
 
-def _notes(view: ReportView) -> list[Block]:
-    notes = tuple(dict.fromkeys((*view.notes, *(view.verdict.notes if view.verdict else ()))))
+def _notes(view: ReportView, state: ReportState) -> list[Block]:
+    judged_notes = view.verdict.notes if view.verdict and state in _JUDGED else ()
+    notes = tuple(dict.fromkeys((*view.notes, *judged_notes)))
     if not notes:
         return []
     items = [say(note) for note in notes[:_MOST_NOTES]]
@@ -274,7 +299,9 @@ def _changed(view: ReportView, state: ReportState) -> list[Block]:
     return list(found)
 
 
-def _curves(view: ReportView) -> list[Block]:
+def _curves(view: ReportView, state: ReportState) -> list[Block]:
+    if state not in _DRAWN:
+        return []
     items = [line for curve in view.curves[:_MOST_CURVES] if (line := _curve_line(view, curve))]
     return [Items(items=tuple(items))] if items else []
 
@@ -293,7 +320,9 @@ def _curve_line(view: ReportView, curve: Curve) -> Spans:
     return say(code(curve.metric), f" {line}{ends}{steps}; {view.baseline_label or 'baseline'} {before} → {last}")
 
 
-def _charts(view: ReportView) -> list[Block]:
+def _charts(view: ReportView, state: ReportState) -> list[Block]:
+    if state not in _DRAWN:
+        return []
     label = view.baseline_label or "baseline"
     drawn = [chart for curve in view.curves[:_MOST_CURVES] if (chart := curve_chart(curve, baseline=label))]
     if not drawn:
@@ -314,41 +343,58 @@ def _tasks(view: ReportView, state: ReportState) -> list[Block]:
     return found
 
 
-def _runs(view: ReportView) -> list[Block]:
+def _runs(view: ReportView, state: ReportState) -> list[Block]:
     """All runs of this commit, where there is more than the one that the report is about."""
     here = [run for run in view.runs if run.is_this_commit]
-    if len(here) < 2 and all(run.number == view.number for run in here):
+    if state in _RELEASED or all(run.number == view.number for run in here):
         return []
     table = runs_table(view, here, with_params=True)
     return [Paragraph(spans=say(strong("Runs of this commit"))), table] if table else []
 
 
-def _earlier(view: ReportView) -> list[Block]:
-    before = [run for run in view.runs if not run.is_this_commit]
+def _earlier(view: ReportView, state: ReportState) -> list[Block]:
+    """The runs of older commits; a release is about one run, so all of them are history there."""
+    before = [run for run in view.runs if not run.is_this_commit or state in _RELEASED]
     table = runs_table(view, before[:EARLIER_RUNS], with_params=False)
-    return [Fold(title=f"Earlier runs ({len(before)})", blocks=(table,))] if table else []
+    title = "Runs of this change" if state in _RELEASED else "Earlier runs of this change"
+    return [Fold(title=f"{title} ({len(before)})", blocks=(table,))] if table else []
 
 
-def _details(view: ReportView) -> list[Block]:
-    """Everything else, one fold: metrics, gates, inputs, parameters, steps, isolation."""
-    inner = list(_detail_blocks(view))
-    return [Fold(title="All metrics, gates, parameters, environment", blocks=tuple(inner))] if inner else []
+def _details(view: ReportView, state: ReportState) -> list[Block]:
+    """Everything else in one fold: the other metrics and gates, inputs, parameters, steps, isolation."""
+    if state in _RELEASED:
+        return []
+    parts = [*_judged_details(view, state), *_input_details(view)]
+    if not parts:
+        return []
+    names = [name for name, _ in parts]
+    title = ", ".join(dict.fromkeys(name for name in names if name))
+    return [Fold(title=title[:1].upper() + title[1:], blocks=tuple(block for _, block in parts))]
 
 
-def _detail_blocks(view: ReportView) -> Iterator[Block]:
-    judged_here = true_state(view) in _JUDGED
-    checks = worst_first(view.verdict.checks)[:200] if view.verdict and judged_here else []
-    rows = metric_order(view)[:100] if judged_here else []
-    tables: list[Table | None] = [metrics_table(view, rows), checks_table(view, checks)]
-    tables += changed_details(view.changed) if view.changed else []
-    tables.append(pairs_table("Parameter", view.params))
-    if judged_here:
-        tables.append(tasks_table(view.tasks))
-    yield from _some(*tables)
-    facts = []
-    if view.isolation:
-        facts.append(say(f"Isolation: {view.isolation}"))
+def _judged_details(view: ReportView, state: ReportState) -> Iterator[tuple[str, Block]]:
+    """What the open tables leave out."""
+    if state not in _JUDGED:
+        return
+    rows = metric_order(view)
+    if len(rows) > TOP_ROWS - 1 and (table := metrics_table(view, rows[:_MOST_METRICS])):
+        yield "all metrics", table
+    top = _open_checks(view, state)
+    rest = [check for check in worst_first(view.verdict.checks if view.verdict else ()) if check not in top]
+    if table := checks_table(view, rest[:_MOST_CHECKS]):
+        yield ("the other gates" if top else "gates"), table
+
+
+def _input_details(view: ReportView) -> Iterator[tuple[str, Block]]:
+    for table in changed_details(view.changed) if view.changed else ():
+        if table is not None:
+            yield "changes", table
+    if table := pairs_table("Parameter", view.params):
+        yield "parameters", table
+    if true_state(view) in _JUDGED and (steps := tasks_table(view.tasks)):
+        yield "steps", steps
+    facts = [say(f"Isolation: {view.isolation}")] if view.isolation else []
     if view.seed is not None:
         facts.append(say(f"seed {view.seed}"))
     if facts:
-        yield Paragraph(spans=joined(facts, " · "))
+        yield "", Paragraph(spans=joined(facts, " · "))

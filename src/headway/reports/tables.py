@@ -12,6 +12,7 @@ from headway.reports.model import MetricRow, ReportView, RunRow, TaskView
 from headway.reports.numbers import (
     NONE,
     clock,
+    count,
     decimals,
     delta,
     duration,
@@ -19,6 +20,7 @@ from headway.reports.numbers import (
     money,
     number,
     percent,
+    visible,
 )
 from headway.reports.wording import (
     arrow,
@@ -74,10 +76,11 @@ def _noise(row: MetricRow, change: float | None, places: int) -> str:
     """The size of what reruns of equal inputs give, and whether the change is larger."""
     if row.noise is None:
         return ""
-    size = number(row.noise, max(places, decimals(row.noise)))
+    size = visible(row.noise, places)
+    reruns = f" in {count(row.reruns, 'rerun')}" if row.reruns else ""
     if change is not None and change and abs(change) <= 2 * row.noise:
-        return f" (within noise ±{size})"
-    return f" (noise ±{size})"
+        return f" (within noise ±{size}{reruns})"
+    return f" (noise ±{size}{reruns})"
 
 
 def _gate_cell(view: ReportView, metric: str) -> Spans:

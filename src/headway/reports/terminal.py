@@ -19,7 +19,18 @@ from headway.reports.sections import compose
 _LIMIT = 600
 
 
-def render_terminal(view: ReportView, *, width: int = 100, color: bool = False, secrets: Iterable[str] = ()) -> str:
+FOLDED = ("charts", "details")
+"""Sections that a terminal leaves to `full`."""
+
+
+def render_terminal(
+    view: ReportView,
+    *,
+    width: int = 100,
+    color: bool = False,
+    full: bool = False,
+    secrets: Iterable[str] = (),
+) -> str:
     """The report as lines of at most `width` columns; colours only where the caller has a terminal for them."""
     hidden = tuple(secrets)
     if hidden:
@@ -37,8 +48,11 @@ def render_terminal(view: ReportView, *, width: int = 100, color: bool = False, 
     )
     console.print(_text(document.headline, style="bold"))
     for section in document.sections:
-        for block in section.blocks:
+        for block in section.blocks if full or section.name not in FOLDED else ():
             _print(console, block)
+    if view.url:
+        console.print()
+        console.print(Text(escape.for_terminal(view.url, limit=2000), style="dim"), soft_wrap=True)
     return "\n".join(line.rstrip() for line in _output(console).splitlines()) + "\n"
 
 
