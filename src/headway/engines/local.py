@@ -39,7 +39,9 @@ class LocalLimits:
 
     disk_mb: int = 20_000
     processes: int = _DEFAULT_PROCESSES
+    cgroups: bool = True  # where the system lets us make them; else the supervisor watches by itself
     hold_seconds: float = _HOLD_SECONDS  # reads and creations wait so long for the server
+    answer_seconds: float = 15.0  # a server that has not answered so long is taken to be away
     drain_seconds: float = _DRAIN_SECONDS  # an ended attempt waits so long for its journal
     sample_seconds: float = _SAMPLE_SECONDS
 
@@ -145,7 +147,7 @@ class LocalEngine:
             raise Refused(
                 f"this task needs isolation L{spec.minimum_isolation:d}, and this machine gives L{level:d}",
                 cause="; ".join(self._isolation.reasons),
-                hint=self._isolation.hint,
+                hint=self._isolation.hint or "run it on the Kubernetes engine, or mend what `headway doctor` shows",
             )
         if not spec.network and level < Isolation.L2:
             raise Refused(
@@ -155,6 +157,9 @@ class LocalEngine:
             )
 
     def _command(self, spec: AttemptSpec) -> dict[str, Any]:
+        for each in spec.readable:
+            if not Path(each).exists():
+                raise UsageError(f"{each} does not exist", hint="correct the path of the data set in headway.yaml")
         directory = Path(spec.directory)
         cwd = directory / "work" / spec.cwd  # an absolute cwd stands for itself
         if ".." in cwd.parts or not cwd.is_relative_to(directory / "work"):
@@ -192,9 +197,11 @@ class LocalEngine:
                 "timeout_s": spec.timeout.total_seconds() if spec.timeout else None,
                 "grace_s": spec.grace.total_seconds(),
                 "log_mb": spec.log_limit_mb,
+                "cgroups": self._limits.cgroups,
             },
             "door": msgspec.to_builtins(spec.door) if spec.door else None,
             "hold_s": self._limits.hold_seconds,
+            "answer_s": self._limits.answer_seconds,
             "drain_s": self._limits.drain_seconds,
             "sample_s": self._limits.sample_seconds,
         }

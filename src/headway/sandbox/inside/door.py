@@ -28,7 +28,7 @@ import wire
 SANDBOX_PORT = 7475  # on the sandbox's own loopback nobody else can have taken it
 _CLIENTS = 128
 _IDLE_SECONDS = 75.0
-_ANSWER_SECONDS = {APPEND: 15.0, ARTIFACT: 120.0}
+_ARTIFACT_SECONDS = 120.0
 _SMALL = 1 << 20
 _LARGEST_BODY = 64 << 20
 _PASSED_ON = ("content-type", "content-encoding", "accept", "user-agent", "range", "x-mlflow-workspace", "traceparent")
@@ -45,13 +45,14 @@ _PASSED_BACK = (
 class Door:
     """Listens, passes on, and keeps what cannot be passed on yet."""
 
-    def __init__(self, folder: Path, spec: dict, *, hold: float) -> None:
+    def __init__(self, folder: Path, spec: dict, *, hold: float, answer: float) -> None:
         self._folder = folder / "door"
         self._folder.mkdir(exist_ok=True)
         self._spool = self._folder / "spool"
         self._spool.mkdir(exist_ok=True)
         self._spec = spec
         self._hold = hold
+        self._answer_seconds = {APPEND: answer, ARTIFACT: _ARTIFACT_SECONDS}
         self._placeholder = f"door_{secrets.token_hex(16)}"
         self._delivery = Delivery(self._folder, self.connect)
         self._listener: socket.socket | None = None
@@ -109,7 +110,7 @@ class Door:
             with contextlib.suppress(OSError):
                 self._listener.shutdown(socket.SHUT_RDWR)
             self._listener.close()
-        deadline = time.monotonic() + max(_ANSWER_SECONDS.values())
+        deadline = time.monotonic() + max(self._answer_seconds.values())
         with self._idle:
             while self._busy and (left := deadline - time.monotonic()) > 0:
                 self._idle.wait(left)
@@ -222,7 +223,7 @@ class Door:
         """Deliver at once when nothing older waits and the server is there; otherwise keep it and say yes."""
         if not self._delivery.journal.pending:
             try:
-                response = upstream.send(request, seconds=_ANSWER_SECONDS[kind])
+                response = upstream.send(request, seconds=self._answer_seconds[kind])
                 body = response.read()
             except Away:
                 pass

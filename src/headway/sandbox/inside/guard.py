@@ -21,6 +21,7 @@ import processes
 from cgroup import Cgroup
 
 _EXEC_FAILED = 127
+_STOP_PASSES = 500  # a stopped process keeps its place in the process table, so this comes to an end
 
 
 class Launch(NamedTuple):
@@ -120,7 +121,7 @@ def _wait(child: int, life: int, woken: int, reaped: dict[int, int]) -> None:
 def _kill_everything(reaped: dict[int, int]) -> None:
     """Kill what is below us until nothing is; stopped first, so that it cannot fork away from us."""
     seen: set[int] = set()
-    for _ in range(20):
+    for _ in range(_STOP_PASSES):
         if not _reap(reaped):
             return
         below = {process.pid for process in processes.descendants(os.getpid(), processes.snapshot())}

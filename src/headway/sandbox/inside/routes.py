@@ -23,7 +23,9 @@ _OPEN_EXACTLY = frozenset({"/health", "/version", "/get-artifact", "/model-versi
 
 def kind_of(method: str, target: str) -> str | None:
     """Return how a request is treated; None when the door does not let it through."""
-    path = target.split("?", 1)[0]
+    path = target.split("?", 1)[0].split("#", 1)[0]
+    if _climbs(path):
+        return None
     if method == "POST" and path.startswith(_RUNS) and path[len(_RUNS) :] in _APPENDING:
         return APPEND
     if method == "PUT" and path.startswith(_ARTIFACTS):
@@ -31,3 +33,9 @@ def kind_of(method: str, target: str) -> str | None:
     if path in _OPEN_EXACTLY or path.startswith(_OPEN):
         return LIVE
     return None
+
+
+def _climbs(path: str) -> bool:
+    """Say whether a path has a segment that leads elsewhere than it says, in any spelling a server may undo."""
+    plain = path.lower().replace("%2e", ".").replace("%2f", "/").replace("%5c", "/").replace("\\", "/")
+    return any(segment in {".", ".."} for segment in plain.split("/"))

@@ -96,7 +96,9 @@ class Attempt:
         self._next_look = 0.0
         timeout = self._limits["timeout_s"]
         self._deadline = time.monotonic() + timeout if timeout else None
-        self._door = Door(folder, command["door"], hold=command["hold_s"]) if command["door"] else None
+        self._door: Door | None = None
+        if command["door"]:
+            self._door = Door(folder, command["door"], hold=command["hold_s"], answer=command["answer_s"])
         self._log: LogPump | None = None
         self._watch: limits.Watch | None = None
 
@@ -116,7 +118,12 @@ class Attempt:
             rlimits=limits.rlimits(self._limits, group),
             cgroup=group,
         )
-        guarded = guard.spawn(launch, output=write_end, lock=lock)
+        try:
+            guarded = guard.spawn(launch, output=write_end, lock=lock)
+        except OSError:  # no more processes on this machine
+            if group:
+                group.remove()
+            raise
         # Threads only from here on: the guard was forked from one thread.
         for descriptor in (write_end, *keep):
             os.close(descriptor)
@@ -130,6 +137,8 @@ class Attempt:
         self._watch = limits.Watch(guarded.pid, self._limits, folders, group)
         sampler = sampling.Sampler(self._watch, self._door, self._command)
         report = self._stand_by(guarded, sampler)
+        if group:
+            group.remove()  # nothing to do, unless somebody killed the guard
         self._log.join()
         sampler.last(memory=self._peak(report), cpu=self._cpu(report))
         self._settle(report)
@@ -203,7 +212,7 @@ class Attempt:
             reason, text, exit_code = "launch", f"could not start: {report['error']}", 127
         elif not breach and self._command["wrap"] and exit_code == 1:
             reason, text = wrap.failure(self._folder / "log")
-        if text and breach is not self._breach:
+        if text and self._breach is None:
             self._log.say(text)
         self.finish(exit_code=exit_code, reason=reason, text=text, report=report)
 
