@@ -93,7 +93,7 @@ def computed_value(side: Side, spec: MetricSpec, group: Group | None = None) -> 
     metric = computed_by(spec)
     if metric is None:
         return Value(why=f"no way to compute {spec.name} from predictions: say compute: roc_auc or another")
-    if side.joined is None:
+    if side.evidence.problem or side.joined is None:
         return Value(why=_no_rows(side))
     rows = side.joined.rows if group is None else side.joined.rows.take(group.mask)
     number = metric.value(rows)
@@ -104,8 +104,8 @@ def computed_value(side: Side, spec: MetricSpec, group: Group | None = None) -> 
 
 
 def _no_rows(side: Side) -> str:
-    if side.problem:
-        return f"{side.evidence.label}: {side.problem}"
+    if side.evidence.problem or side.problem:
+        return f"{side.evidence.label}: {side.evidence.problem or side.problem}"
     return f"{side.evidence.label} has no predictions: declare them under predictions:"
 
 

@@ -108,10 +108,10 @@ def _baseline_value(bench: Bench, spec: MetricSpec, group: Group | None) -> Valu
     side = bench.baseline
     if side is None:
         return None
-    if side.evidence.problem or group is not None:
-        return metric_value(side, spec) if side.evidence.problem else computed_value(side, spec, group)
+    if group is not None:
+        return computed_value(side, spec, group)
     value = metric_value(side, spec)
-    if value.number is None and side.joined is None:
+    if value.number is None and side.joined is None and not side.evidence.problem:
         recorded = recorded_value(side.evidence, spec.name)
         return recorded if recorded.number is not None else value
     return value
@@ -141,11 +141,9 @@ def _paired(
         return Finding(state=CheckState.PASSED, message=NO_BASELINE), None
     metric = computed_by(spec)
     ours, theirs = bench.candidate.joined, bench.baseline.joined
-    if metric is None or ours is None or theirs is None or bench.baseline.evidence.problem:
-        sides = (bench.candidate, bench.baseline)
-        why = next((found.why for side in sides if (found := computed_value(side, spec)).why), "")
-        why = why or bench.baseline.evidence.problem
-        return Finding(state=CheckState.MISSING, message=f"no rows to compare: {why}"), None
+    unusable = [found.why for side in (bench.candidate, bench.baseline) if (found := computed_value(side, spec)).why]
+    if unusable or metric is None or ours is None or theirs is None:
+        return Finding(state=CheckState.MISSING, message=f"no rows to compare: {unusable[0]}"), None
     rows = (ours.rows, theirs.rows) if group is None else (ours.rows.take(group.mask), theirs.rows.take(group.mask))
     effect = paired(metric, rows[0], baseline=rows[1], confidence=rule.confidence)
     if not effect.is_known:
