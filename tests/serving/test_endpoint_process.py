@@ -13,6 +13,7 @@ import pytest
 
 from headway.serving.front import Options
 from headway.serving.local import LocalTarget
+from headway.serving.model import Observed
 from headway.serving.prediction_log import PredictionLog
 from headway.serving.scorer_process import Launch
 from serving.models import ask, deployment, in_force, revised, route, wait_for, write_model
@@ -124,7 +125,7 @@ def test_a_version_that_crashes_over_and_over_has_failed_and_the_other_one_answe
     target.apply(deployment(route(1, 50, good), route(2, 50, bad)))
     url = wait_for(target, NAME, in_force(1)).url
 
-    def asked(observed) -> bool:
+    def asked(observed: Observed) -> bool:
         answer = ask(url, [1, 2])
         assert (answer.status_code, answer.headers["x-model-version"]) == (200, "1")
         return observed.versions[2].startswith("failed")
@@ -214,7 +215,9 @@ def test_removing_drains_and_ends_the_processes(target: LocalTarget, tmp_path: P
     assert _ends(_front(seen.message))
 
 
-def test_a_scorer_has_no_secret_of_the_server(target: LocalTarget, tmp_path: Path, monkeypatch) -> None:
+def test_a_scorer_has_no_secret_of_the_server(
+    target: LocalTarget, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("HEADWAY_CANARY", "planted-secret")
     folder = write_model(tmp_path / "1")
     (folder / "headway_model.py").write_text(

@@ -23,19 +23,17 @@ import time
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import TypeVar
 
 import msgspec
 import uvicorn
 import uvloop
 
+from headway.serving.durable import read_record, write_file
 from headway.serving.endpoint import Endpoint
 from headway.serving.model import Deployment, Observed
 from headway.serving.prediction_log import PredictionLog
 from headway.serving.rest import Limits, Rest
 from headway.serving.scorer_process import Launch
-
-T = TypeVar("T")
 
 _POLL = 0.05
 _REPORT = 0.5
@@ -81,7 +79,7 @@ class Front:
     def __init__(self, folder: Path) -> None:
         """Read the options; nothing runs yet."""
         self.folder = folder
-        self.options = _read(folder / "launch.json", Options) or Options()
+        self.options = read_record(folder / "launch.json", Options) or Options()
         self.log = Log(folder / "endpoint.log")
         self.endpoint = Endpoint(self.options.launch, self.log)
         self.predictions = PredictionLog(folder / "predictions")
@@ -92,11 +90,11 @@ class Front:
 
     async def run(self) -> None:
         """Serve until wanted.json is gone or the process is told to end."""
-        wanted = _read(self.folder / "wanted.json", Deployment)
+        wanted = read_record(self.folder / "wanted.json", Deployment)
         if wanted is None:
             return
         listener = self._listen(wanted.port)
-        self._saved = _read(self.folder / "in_force.json", Deployment)
+        self._saved = read_record(self.folder / "in_force.json", Deployment)
         if self._saved is not None:
             self.endpoint.restore(self._saved)
         self._look()
@@ -134,11 +132,11 @@ class Front:
         except OSError as error:
             self.log(f"port {port} cannot be taken: {error.strerror}")
             report = Observed(ready=False, url="", revision=0, message=f"port {port} is taken by another program")
-            _write(self.folder / "observed.json", msgspec.json.encode(report))
+            write_file(self.folder / "observed.json", msgspec.json.encode(report))
             raise SystemExit(4) from error
         listener.setblocking(False)  # noqa: FBT003  # the socket's own signature
         number = listener.getsockname()[1]
-        _write(file, str(number).encode())
+        write_file(file, str(number).encode())
         self.url = f"http://{self.options.host}:{number}"
         return listener
 
@@ -166,13 +164,13 @@ class Front:
         mark = (status.st_mtime_ns, status.st_ino)
         if mark != self._seen:
             self._seen = mark
-            wanted = _read(path, Deployment)
+            wanted = read_record(path, Deployment)
             if wanted is not None:
                 self.endpoint.apply(wanted)
                 self._report()
         if self.endpoint.in_force is not self._saved:
             self._saved = self.endpoint.in_force
-            _write(self.folder / "in_force.json", msgspec.json.encode(self._saved))
+            write_file(self.folder / "in_force.json", msgspec.json.encode(self._saved))
             self._report()
         return True
 
@@ -190,20 +188,7 @@ class Front:
         if data != self._reported:
             self._reported = data
             with contextlib.suppress(OSError):
-                _write(self.folder / "observed.json", data)
-
-
-def _read(path: Path, kind: type[T]) -> T | None:
-    try:
-        return msgspec.json.decode(path.read_bytes(), type=kind)
-    except (FileNotFoundError, msgspec.DecodeError):
-        return None
-
-
-def _write(path: Path, data: bytes) -> None:
-    fresh = path.with_name(f".{path.name}.new")
-    fresh.write_bytes(data)
-    fresh.replace(path)
+                write_file(self.folder / "observed.json", data)
 
 
 def _lock(path: Path) -> bool:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import fcntl
 import os
 import subprocess
 import sys
@@ -14,6 +12,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from headway.ids import checked_name
+from headway.serving.durable import is_locked, last_lines, read_record, write_file
 from headway.serving.front import Options
 from headway.serving.model import Deployment, Observed
 
@@ -37,9 +36,9 @@ class LocalTarget:
         """Write the wanted state, and start the endpoint process where none runs."""
         folder = self._folder(deployment.name)
         folder.mkdir(parents=True, exist_ok=True)
-        _write(folder / "launch.json", msgspec.json.encode(self.options))
-        _write(folder / "wanted.json", msgspec.json.encode(deployment))
-        if not _is_locked(folder / "lock"):
+        write_file(folder / "launch.json", msgspec.json.encode(self.options))
+        write_file(folder / "wanted.json", msgspec.json.encode(deployment))
+        if not is_locked(folder / "lock"):
             self._spawn(folder)
 
     def _spawn(self, folder: Path) -> None:
@@ -63,11 +62,10 @@ class LocalTarget:
         folder = self._folder(name)
         if not (folder / "wanted.json").exists():
             return None
-        try:
-            seen = msgspec.json.decode((folder / "observed.json").read_bytes(), type=Observed)
-        except (FileNotFoundError, msgspec.DecodeError):
+        seen = read_record(folder / "observed.json", Observed)
+        if seen is None:
             seen = Observed(ready=False, url="", revision=0, message="the endpoint is starting")
-        if _is_locked(folder / "lock"):
+        if is_locked(folder / "lock"):
             return seen
         self._children = [child for child in self._children if child.poll() is None]
         message = seen.message if "port" in seen.message else "the endpoint's process is not running"
@@ -76,10 +74,8 @@ class LocalTarget:
     def logs(self, name: str, tail: int) -> list[str]:
         """Return the last lines of the endpoint and its scorers."""
         folder = self._folder(name)
-        lines: list[str] = []
-        for file in ("front.out", "endpoint.log.1", "endpoint.log"):
-            with contextlib.suppress(FileNotFoundError):
-                lines += _last_lines(folder / file)
+        files = ("front.out", "endpoint.log.1", "endpoint.log")
+        lines = [line for file in files for line in last_lines(folder / file)]
         return lines[-tail:] if tail > 0 else []
 
     def remove(self, name: str) -> None:
@@ -90,37 +86,3 @@ class LocalTarget:
 
     def _folder(self, name: str) -> Path:
         return self.root / checked_name(name, what="deployment")
-
-
-def _last_lines(path: Path, most: int = 1 << 18) -> list[str]:
-    with path.open("rb") as stream:
-        stream.seek(max(0, path.stat().st_size - most))
-        return stream.read().decode("utf-8", "replace").splitlines()
-
-
-def _is_locked(path: Path) -> bool:
-    """Whether a live process holds the lock: the only proof of life that no clock can fake."""
-    try:
-        descriptor = os.open(path, os.O_RDWR)
-    except FileNotFoundError:
-        return False
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
-    else:
-        return False
-    finally:
-        os.close(descriptor)
-
-
-def _write(path: Path, data: bytes) -> None:
-    with contextlib.suppress(FileNotFoundError):
-        if path.read_bytes() == data:
-            return
-    fresh = path.with_name(f".{path.name}.new")
-    with fresh.open("wb") as stream:
-        stream.write(data)
-        stream.flush()
-        os.fsync(stream.fileno())
-    fresh.replace(path)

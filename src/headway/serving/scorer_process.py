@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from headway.sandbox.command import WRITABLE, Box, Facts
+from headway.sandbox.sealed import Sealed, sealed
 from headway.serving.inside import frames
 
 if TYPE_CHECKING:
@@ -37,13 +39,11 @@ class ScorerSlow(Exception):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Launch:
-    """How scorers are started; `prefix` is put before the argv, e.g. bubblewrap with its options.
+    """How scorers are started; without `sandbox` in a clean environment and a process group of their own."""
 
-    In the prefix `{source}`, `{env}` and `{folder}` stand for the model folder, the environment and
-    the scorer's own scratch folder.
-    """
-
-    prefix: tuple[str, ...] = ()
+    sandbox: Facts | None = None  # what the isolation self-test proved; see headway.sandbox.isolation
+    private: tuple[str, ...] = ()  # folders that no scorer may see: the data directory
+    network: bool = True  # a model may ask a feature store
     load_timeout: float = 180.0
     request_timeout: float = 60.0
     threads: int = 1
@@ -110,35 +110,47 @@ class ScorerProcess(asyncio.Protocol):
         return await self._load(order)
 
     async def _spawn(self, python: Path, theirs: socket.socket) -> None:
-        places = {"source": self.route.source, "env": self.route.env_path, "folder": self._scratch.name}
-        prefix = [part.format(**places) for part in self.launch.prefix]
-        self._process = await asyncio.create_subprocess_exec(
-            *prefix,
-            str(python),
-            "-I",
-            str(_SCRIPT),
-            str(theirs.fileno()),
-            stdin=asyncio.subprocess.DEVNULL,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.STDOUT,
-            pass_fds=(theirs.fileno(),),
-            start_new_session=True,
-            cwd=self._scratch.name,
-            env=self._environment(),
-        )
+        argv = [str(python), "-I", str(_SCRIPT), str(theirs.fileno())]
+        for name in WRITABLE:
+            (Path(self._scratch.name) / name).mkdir()
+        with self._sealed(argv) as sealed_process:
+            self._process = await asyncio.create_subprocess_exec(
+                *sealed_process.argv,
+                stdin=asyncio.subprocess.DEVNULL,
+                stdout=asyncio.subprocess.PIPE,
+                stderr=asyncio.subprocess.STDOUT,
+                pass_fds=(theirs.fileno(), *sealed_process.descriptors),
+                start_new_session=True,
+                cwd=self._scratch.name,
+                env=sealed_process.environment,
+            )
         self._reader = asyncio.create_task(self._read_log())
+
+    def _sealed(self, argv: list[str]) -> contextlib.AbstractContextManager[Sealed]:
+        facts = self.launch.sandbox
+        if facts is None:
+            return contextlib.nullcontext(Sealed(argv=argv, environment=self._environment(), descriptors=()))
+        box = Box(
+            directory=self._scratch.name,
+            cwd=f"{self._scratch.name}/work",
+            env_path=self.route.env_path,
+            readable=(self.route.source, str(_SCRIPT.parent)),
+            private=self.launch.private,
+            network=self.launch.network,
+        )
+        return sealed(box, facts, argv, self._environment())
 
     def _environment(self) -> dict[str, str]:
         threads = str(self.launch.threads)
         return {
             "PATH": f"{self.route.env_path}/bin:/usr/local/bin:/usr/bin:/bin",
-            "HOME": self._scratch.name,
-            "TMPDIR": self._scratch.name,
+            "HOME": f"{self._scratch.name}/home",
+            "TMPDIR": f"{self._scratch.name}/work",
             "LANG": "C.UTF-8",
             "OMP_NUM_THREADS": threads,
             "OPENBLAS_NUM_THREADS": threads,
             "MKL_NUM_THREADS": threads,
-            "MLFLOW_TRACKING_URI": f"file:{self._scratch.name}/mlruns",
+            "MLFLOW_TRACKING_URI": f"file:{self._scratch.name}/work/mlruns",
             **self.route.variables,
         }
 
