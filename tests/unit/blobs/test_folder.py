@@ -5,9 +5,11 @@ import time
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from headway.blobs.folder import FolderStore
-from headway.errors import Conflict, NotFound, StorageFull
+from headway.errors import Conflict, HeadwayError, NotFound, StorageFull
 
 
 @pytest.fixture
@@ -118,3 +120,52 @@ def test_no_descriptor_is_left_open(store: FolderStore) -> None:
             store.open("no/such/key")
     after = len(list(open_now.iterdir())) if before else 0
     assert after <= before
+
+
+_PIECES = st.sampled_from(
+    [
+        "a",
+        "..",
+        ".",
+        "",
+        "/",
+        "//",
+        "\\",
+        "%2e",
+        "%252e",
+        "%00",
+        "\0",
+        "C:",
+        "link",
+        "outside",
+        "canary",
+        "\uff0e",
+        " ",
+        "~",
+        "-",
+    ],
+)
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=300, deadline=None)
+@given(st.lists(_PIECES, min_size=1, max_size=8).map("".join) | st.lists(_PIECES, min_size=1, max_size=6).map("/".join))
+def test_no_key_reaches_outside_whatever_it_is_made_of(store: FolderStore, canary: Path, key: str) -> None:
+    link = store.root / "link"
+    if not link.is_symlink():
+        store.delete("link")
+        link.symlink_to(canary)
+    for act in (
+        lambda: store.put(key, [b"evil"]),
+        lambda: b"untouched" in store.open(key).read(),
+        lambda: [each for each in store.list(key) if "canary" in each.key],
+        lambda: store.delete(key),
+    ):
+        try:
+            seen = act()
+        except HeadwayError:
+            continue
+        assert seen is not True
+        assert seen != ["link/canary"]
+    assert [each.name for each in canary.iterdir()] == ["canary"]
+    assert (canary / "canary").read_text() == "untouched"
+    assert {each.name for each in store.root.parent.iterdir()} == {"blobs", "outside"}

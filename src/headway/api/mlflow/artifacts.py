@@ -84,15 +84,17 @@ def _key(call: StreamCall) -> str:
 
 
 async def _upload(call: StreamCall) -> None:
-    await _store(call, _key(call))
+    key = _key(call)
+    await _store(call, lambda _tx: key)
 
 
-async def _store(call: StreamCall, key: str) -> None:
-    def check() -> None:
+async def _store(call: StreamCall, find: Callable[[Connection], str]) -> None:
+    def key() -> str:
         with call.database.read() as tx:
-            check_may_write(tx, call.principal, key)
+            found = find(tx)
+            check_may_write(tx, call.principal, found)
+            return found
 
-    await off_loop(check)
     await take_upload(call, call.blobs, key)
     await send_json(call, {})
 
@@ -262,11 +264,8 @@ async def _upload_to_run(call: StreamCall) -> None:
         if not value:
             raise _missing(name)
 
-    def key() -> str:
-        with call.database.read() as tx:
-            return joined_key(_run_root(tx, run_id)[1], path)
-
-    await _store(call, await off_loop(key))
+    checked_key(path)
+    await _store(call, lambda tx: joined_key(_run_root(tx, run_id)[1], path))
 
 
 def _missing(name: str) -> UsageError:

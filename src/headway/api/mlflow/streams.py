@@ -32,7 +32,9 @@ _SAFE_HEADERS = (
     (b"cache-control", b"no-store"),
 )
 # Uploads wait for their clients; they have threads of their own so that nothing else waits for them.
-_threads = ThreadPoolExecutor(max_workers=32, thread_name_prefix="artifacts")
+_uploads = ThreadPoolExecutor(max_workers=32, thread_name_prefix="uploads")
+_readers = ThreadPoolExecutor(max_workers=8, thread_name_prefix="artifacts")
+_PATIENCE = 300.0  # seconds for one block of an upload
 
 
 class ClientGone(HeadwayError):
@@ -44,7 +46,7 @@ class ClientGone(HeadwayError):
 
 async def off_loop(work: Callable[[], T]) -> T:
     """Run what blocks in a thread."""
-    return await asyncio.get_running_loop().run_in_executor(_threads, work)
+    return await asyncio.get_running_loop().run_in_executor(_readers, work)
 
 
 def query_of(call: StreamCall) -> dict[str, str]:
@@ -65,8 +67,11 @@ async def send_json(call: StreamCall, answer: Any) -> None:
     await call.send({"type": "http.response.body", "body": body})
 
 
-async def take_upload(call: StreamCall, store: BlobStore, key: str) -> None:
-    """Store the request's body under a key; when the client goes away, the key keeps what it had."""
+async def take_upload(call: StreamCall, store: BlobStore, key: Callable[[], str]) -> None:
+    """Store the request's body under a key; when the client goes away, the key keeps what it had.
+
+    `key` may block; it decides before anything is stored, and refuses by raising.
+    """
     first, is_more = await _block(call)
     loop = asyncio.get_running_loop()
 
@@ -77,7 +82,7 @@ async def take_upload(call: StreamCall, store: BlobStore, key: str) -> None:
             block, more = asyncio.run_coroutine_threadsafe(_block(call), loop).result()
             yield block
 
-    await off_loop(lambda: store.put(key, blocks()))
+    await loop.run_in_executor(_uploads, lambda: store.put(key(), blocks()))
 
 
 async def send_file(call: StreamCall, store: BlobStore, key: str) -> None:
@@ -107,18 +112,26 @@ async def send_file(call: StreamCall, store: BlobStore, key: str) -> None:
 
 
 async def _block(call: StreamCall) -> tuple[bytes, bool]:
-    """Gather about a megabyte of the request's body."""
-    parts, size = [], 0
-    while size < _BLOCK:
-        message = await call.receive()
-        if message["type"] == "http.disconnect":
-            raise ClientGone("the client went away during the upload: nothing was stored", hint="upload it again")
-        part = message.get("body", b"")
-        parts.append(part)
-        size += len(part)
-        if not message.get("more_body", False):
-            return b"".join(parts), False
+    """Gather about a megabyte of the request's body, and whether more follows."""
+    parts: list[bytes] = []
+    size = 0
+    try:
+        async with asyncio.timeout(_PATIENCE):
+            while size < _BLOCK:
+                message = await call.receive()
+                if message["type"] == "http.disconnect":
+                    raise _broken_off()
+                parts.append(message.get("body", b""))
+                size += len(parts[-1])
+                if not message.get("more_body", False):
+                    return b"".join(parts), False
+    except TimeoutError:
+        raise _broken_off() from None
     return b"".join(parts), True
+
+
+def _broken_off() -> ClientGone:
+    return ClientGone("the upload broke off: nothing was stored", hint="upload it again")
 
 
 def _wanted(call: StreamCall, size: int) -> tuple[int, int]:
