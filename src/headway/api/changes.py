@@ -10,6 +10,7 @@ from headway.api.answers import Call
 from headway.errors import NotThereYet, UsageError
 from headway.flow.projects import contexts_for
 from headway.flow.repos import get_repo
+from headway.forges.git_merge import MergeMethod
 from headway.forges.local import LocalForge
 from headway.forges.model import ChangeState, Repo
 from headway.forges.repo_store import RepoStore
@@ -95,7 +96,7 @@ def comment(call: Call) -> Any:
 class Merge:
     """How to merge."""
 
-    method: str = "merge"
+    method: MergeMethod = MergeMethod.MERGE
 
 
 def merge(call: Call) -> Any:

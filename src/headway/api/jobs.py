@@ -16,7 +16,7 @@ from headway.flow.results import JobResults
 from headway.jobs.store import JobStore
 from headway.reports.render import render
 from headway.reports.terminal import render_terminal
-from headway.tracking.runs import RunStore
+from headway.tracking.store import RunStore
 
 _FILTERS = ("repo_id", "project", "state", "branch")
 
@@ -54,7 +54,8 @@ def show(call: Call) -> Any:
         metrics: dict[str, float] = {}
         for task in tasks:
             if task.run_id:
-                metrics |= RunStore(tx).get(task.run_id).metrics
+                found = RunStore(tx).get(task.run_id).metrics
+                metrics |= {name: point.value for name, point in found.items()}
         return {
             "job": job,
             "tasks": tasks,

@@ -9,6 +9,7 @@ from sqlalchemy import select
 
 from headway.api.answers import Call
 from headway.db import schema
+from headway.registry.model import ModelVersion
 from headway.registry.store import RegistryStore
 
 
@@ -17,11 +18,11 @@ def list_models(call: Call) -> Any:
     with call.app.database.read() as tx:
         store = RegistryStore(tx, call.app.clock)
         names = tx.execute(select(schema.registered_model.c.name).order_by(schema.registered_model.c.name)).scalars()
-        return [
-            {"name": name, "versions": len(versions), "latest": versions[-1] if versions else None}
-            for name in names
-            if (versions := sorted(store.versions(name), key=lambda each: each.number)) is not None
-        ]
+        return [_summary(name, sorted(store.versions(name), key=lambda each: each.number)) for name in names]
+
+
+def _summary(name: str, versions: list[ModelVersion]) -> dict[str, Any]:
+    return {"name": name, "versions": len(versions), "latest": versions[-1] if versions else None}
 
 
 def show(call: Call) -> Any:

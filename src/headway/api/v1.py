@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from starlette.routing import Route
 
-from headway.api import about, changes, commands, deployments, jobs, models, secrets
+from headway.api import about, changes, commands, deployments, jobs, models, runs, secrets
 from headway.api.answers import route
 from headway.app import App
 from headway.auth.model import Role
@@ -36,6 +36,8 @@ def api_routes(app: App) -> list[Route]:
             ("GET", "/jobs/{job}/logs", Role.VIEWER, jobs.logs),
             ("GET", "/jobs/{job}/report", Role.VIEWER, jobs.report),
             ("GET", "/jobs/{job}/compare", Role.VIEWER, jobs.compare),
+            ("GET", "/runs", Role.VIEWER, runs.list_runs),
+            ("GET", "/runs/{run}", Role.VIEWER, runs.show),
             ("GET", "/models", Role.VIEWER, models.list_models),
             ("GET", "/models/{model}", Role.VIEWER, models.show),
             ("POST", "/models/{model}/aliases", Role.MAINTAINER, models.set_alias),

@@ -63,19 +63,19 @@ class Client:
         self.url = url
         self._http = httpx.Client(base_url=f"{url}/api/v1", headers=headers, timeout=600.0)
 
-    def get(self, path: str, **query: Any) -> Any:
+    def get(self, path: str, /, **query: Any) -> Any:
         """Read."""
         return self._send("GET", path, params={name: value for name, value in query.items() if value is not None})
 
-    def post(self, path: str, **body: Any) -> Any:
+    def post(self, path: str, /, **body: Any) -> Any:
         """Ask for something."""
         return self._send("POST", path, json={name: value for name, value in body.items() if value is not None})
 
-    def put(self, path: str, **body: Any) -> Any:
+    def put(self, path: str, /, **body: Any) -> Any:
         """Set something."""
         return self._send("PUT", path, json=body)
 
-    def delete(self, path: str) -> Any:
+    def delete(self, path: str, /) -> Any:
         """Remove something."""
         return self._send("DELETE", path)
 

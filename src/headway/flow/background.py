@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
@@ -16,7 +17,16 @@ class Background:
         """Start with idle threads."""
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="background")
         self._busy: set[str] = set()
+        self._last: dict[str, float] = {}
         self._lock = threading.Lock()
+
+    def is_due(self, name: str, every: float) -> bool:
+        """Whether `every` seconds have gone since this was last due; then it counts anew."""
+        now = time.monotonic()
+        if now - self._last.get(name, 0.0) < every:
+            return False
+        self._last[name] = now
+        return True
 
     @property
     def is_busy(self) -> bool:

@@ -61,7 +61,7 @@ def _read(app: App, delivery: Delivery) -> None:
     try:
         used = _understand(app, delivery.event)
     except Exception as error:  # noqa: BLE001  # one poisonous event must not stop the others
-        logger().exception("event cannot be read", event=type(delivery.event).__name__)
+        logger().exception("event cannot be read", kind=type(delivery.event).__name__)
         with app.database.write() as tx:
             InboxStore(tx).failed(delivery.id, error=str(error), at=app.clock.now())
         return

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from sqlalchemy import Connection
 
 from headway.app import App
@@ -9,13 +11,14 @@ from headway.commands.model import Command, Origin, Verb
 from headway.commands.store import CommandStore
 from headway.db import schema
 from headway.environments.model import Tier
+from headway.errors import UsageError
 from headway.flow.model import JobResult
 from headway.flow.outbox import want
-from headway.flow.projects import projects_at
+from headway.flow.projects import ProjectAt, projects_at, resolve
 from headway.flow.registering import register_model
 from headway.flow.repos import get_repo
 from headway.flow.results import JobResults
-from headway.forges.model import BranchPushed, ChangeMoved, StatusState, WantedStatus
+from headway.forges.model import BranchPushed, ChangeMoved, Repo, StatusState, WantedStatus
 from headway.ids import new_id
 from headway.jobs import advance
 from headway.jobs.model import Job, JobState
@@ -35,7 +38,10 @@ def after_opening(app: App, event: ChangeMoved) -> bool:
     """Say at the new head what is required, and end the work on an older one."""
     change = event.change
     now = app.clock.now()
-    projects = projects_at(app, change.repo_id, head=change.head_sha, base=change.base_sha)
+    try:
+        projects = projects_at(app, change.repo_id, head=change.head_sha, base=change.base_sha)
+    except UsageError as error:
+        return _tell_unreadable(app, event, error)
     with app.database.write() as tx:
         store = JobStore(tx)
         older = store.find(
@@ -54,6 +60,29 @@ def after_opening(app: App, event: ChangeMoved) -> bool:
             if judged is None and project.is_touched:
                 want(tx, _not_run(change.repo_id, change.head_sha, project.spec.name), now)
     return True
+
+
+def _tell_unreadable(app: App, event: ChangeMoved, error: UsageError) -> bool:
+    """A head whose headway.yaml cannot be read is told of at once, for every project of the base."""
+    change = event.change
+    projects = _readable(app, change.repo_id, change.base_sha)
+    with app.database.write() as tx:
+        for project in projects:
+            wanted = replace(
+                _not_run(change.repo_id, change.head_sha, project.spec.name),
+                state=StatusState.ERROR,
+                title=error.message.splitlines()[0][:140],
+                summary=error.message,
+            )
+            want(tx, wanted, app.clock.now())
+    return bool(projects)
+
+
+def _readable(app: App, repo_id: str, sha: str) -> list[ProjectAt]:
+    try:
+        return projects_at(app, repo_id, head=sha, base=sha)
+    except UsageError:
+        return []
 
 
 def _not_run(repo_id: str, sha: str, project: str) -> WantedStatus:
@@ -100,7 +129,9 @@ def after_push(app: App, event: BranchPushed) -> bool:
     """Train by itself where the base branch's triggers say so."""
     repo = get_repo(app, event.repo_id)
     started = False
-    for project in projects_at(app, event.repo_id, head=event.after_sha, base=event.after_sha):
+    if event.branch != repo.default_branch and not _may_trigger(app, repo, event.branch):
+        return False
+    for project in _readable(app, event.repo_id, event.after_sha):
         if event.branch not in project.spec.triggers.push_branches:
             continue
         command = Command(
@@ -119,6 +150,12 @@ def after_push(app: App, event: BranchPushed) -> bool:
             CommandStore(tx).add(command)
         started = True
     return started
+
+
+def _may_trigger(app: App, repo: Repo, branch: str) -> bool:
+    """Whether the default branch's own file, and not the pushed one, asks for work on this branch."""
+    main = resolve(app, repo, repo.default_branch)
+    return any(branch in project.spec.triggers.push_branches for project in _readable(app, repo.id, main))
 
 
 def becomes_baseline(tx: Connection, job: Job, plan: Plan, result: JobResult) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
+import msgspec
 from sqlalchemy import Connection, select
 
 from headway.app import App
@@ -37,7 +38,13 @@ def job_url(app: App, number: int) -> str:
 
 def base_url(app: App) -> str:
     """Return the address that people reach this server at."""
-    return app.settings.public_url or f"http://{app.settings.host}:{app.settings.port}"
+    if app.settings.public_url:
+        return app.settings.public_url.rstrip("/")
+    try:
+        # The port may have been chosen by the system: the server says in this file which it is.
+        return str(msgspec.json.decode((app.data / "server.json").read_bytes())["url"])
+    except (OSError, msgspec.DecodeError, KeyError):
+        return f"http://{app.settings.host}:{app.settings.port}"
 
 
 def view_job(app: App, tx: Connection, job: Job) -> ReportView:

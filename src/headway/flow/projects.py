@@ -13,8 +13,8 @@ from headway.forges.git import Git
 from headway.forges.model import Change, Repo
 from headway.pipelines.git_tree import TreeFiles, read_tree
 from headway.pipelines.model import GitTree
-from headway.projects.discover import find_projects, touches
-from headway.projects.effective import effective
+from headway.projects.discover import check_names, find_configs, touched
+from headway.projects.effective import edits, effective
 from headway.projects.model import ProjectSpec
 from headway.projects.read import read_project
 
@@ -44,12 +44,13 @@ def projects_at(app: App, repo_id: str, *, head: str, base: str) -> list[Project
     head_tree = read_tree(git.directory, head)
     base_tree = head_tree if base == head else read_tree(git.directory, base)
     changed = git.changed_files(git.merge_base(base, head) or base, head) if base != head else ()
+    at_head = _specs(git, head_tree)
     at_base = {spec.name: spec for spec in _specs(git, base_tree)} if base != head else {}
+    concerned = {spec.name for spec in touched(at_head, changed)}
     found = []
-    for spec in _specs(git, head_tree):
+    for spec in at_head:
         before = at_base.get(spec.name)
-        judged = effective(spec, before) if base != head else None
-        whole = judged.project if judged else spec
+        whole = spec if base == head else effective(spec, before)
         found.append(
             ProjectAt(
                 spec=_with_template(git, whole, base_tree),
@@ -57,8 +58,8 @@ def projects_at(app: App, repo_id: str, *, head: str, base: str) -> list[Project
                 base=before,
                 head_tree=head_tree,
                 base_tree=base_tree,
-                notes=judged.notes if judged else (),
-                is_touched=base == head or touches(whole, changed),
+                notes=() if base == head else tuple(str(edit) for edit in edits(spec, before)),
+                is_touched=base == head or spec.name in concerned,
             ),
         )
     return found
@@ -66,7 +67,9 @@ def projects_at(app: App, repo_id: str, *, head: str, base: str) -> list[Project
 
 def _specs(git: Git, tree: GitTree) -> list[ProjectSpec]:
     files = TreeFiles(git.directory, tree)
-    return [read_project(files[path], path=path) for path in find_projects(tree.entries)]
+    specs = [read_project(files[path], path=path) for path in find_configs(files)]
+    check_names(specs)
+    return specs
 
 
 def _with_template(git: Git, spec: ProjectSpec, base_tree: GitTree) -> ProjectSpec:

@@ -18,6 +18,7 @@ from headway.db.events import record
 from headway.engines.base import Alive, Exited, Lost, Observation, Starting
 from headway.ids import new_id
 from headway.jobs.model import Attempt, AttemptState, Job, JobState, Task, TaskState
+from headway.jobs.store import JobStore
 from headway.planning.model import OutputFile, Plan
 
 SYSTEM = "headway"
@@ -92,7 +93,7 @@ def admit(tx: Connection, job: Job, at: datetime) -> bool:
 
 def refuse(tx: Connection, job: Job, reason: str, at: datetime) -> bool:
     """End a job that may not run, with the reason that a person will read."""
-    for task in _tasks(tx, job.id):
+    for task in JobStore(tx).tasks(job.id):
         _move_task(tx, task, TaskState.SKIPPED, at, reason="the job was refused", finished_at=at)
     return _move_job(tx, job, JobState.REFUSED, at, reason=reason, finished_at=at)
 
@@ -273,6 +274,7 @@ def close(tx: Connection, job: Job, tasks: Iterable[Task], at: datetime) -> bool
 def settled(tx: Connection, job: Job, at: datetime) -> None:
     """Mark that the job's result and verdict are saved."""
     tx.execute(update(schema.job).where(schema.job.c.id == job.id).values(settled_at=at))
+    record(tx, "job", job.id, from_state=job.state, to_state="settled", actor=SYSTEM, at=at)
 
 
 def backoff(attempts: int) -> timedelta:
@@ -378,9 +380,3 @@ def _move_attempt(tx: Connection, attempt: Attempt, to: AttemptState, at: dateti
         record(tx, "attempt", attempt.id, from_state=attempt.state, to_state=to, reason=reason, actor=SYSTEM, at=at)
     return bool(done)
 
-
-def _tasks(tx: Connection, job_id: str) -> list[Task]:
-    rows = tx.execute(
-        select(*[schema.task.c[name] for name in Task.__dataclass_fields__]).where(schema.task.c.job_id == job_id)
-    )
-    return [msgspec.convert(dict(row), Task) for row in rows.mappings()]

@@ -13,7 +13,7 @@ from headway.errors import NotFound
 from headway.jobs.model import Attempt, Job, JobState, Task
 from headway.planning.model import Plan
 
-_Record = TypeVar("_Record")
+_Record = TypeVar("_Record", Job, Task, Attempt)
 _JOB = [schema.job.c[name] for name in Job.__dataclass_fields__]
 _TASK = [schema.task.c[name] for name in Task.__dataclass_fields__]
 _ATTEMPT = [schema.attempt.c[name] for name in Attempt.__dataclass_fields__]
@@ -121,4 +121,5 @@ class JobStore:
 
 
 def _convert(row: Mapping[Any, Any], kind: type[_Record]) -> _Record:
-    return msgspec.convert(dict(row), kind)
+    # By name, because a column called "commit" comes back under a key that is no plain str.
+    return msgspec.convert({name: row[name] for name in kind.__dataclass_fields__}, kind)

@@ -1,0 +1,38 @@
+"""Runs by MLflow's filter language, for pages and terminal."""
+
+from __future__ import annotations
+
+from sqlalchemy import Connection
+
+from headway.errors import UsageError
+from headway.tracking.documents import infos, load_run
+from headway.tracking.find import Query
+from headway.tracking.find import find_runs as find_ids
+from headway.tracking.model import Run
+from headway.tracking.search import parse_filter, parse_orders
+from headway.tracking.store import RunStore
+
+SHORTEST = 6
+
+
+def find_runs(tx: Connection, *, where: str, order: str | None, limit: int) -> list[Run]:
+    """Return the newest runs of all experiments that match, or in the order asked for."""
+    store = RunStore(tx)
+    experiments = tuple(int(each.id) for each in store.experiments.all(("active",)))
+    orders = parse_orders([order]) if order else ()
+    query = Query(exps=experiments, stages=("active",), clauses=parse_filter(where), orders=orders, limit=limit)
+    ids, _ = find_ids(store.link, query)
+    found = infos(store.link, ids)
+    return [load_run(store.link, found[each]) for each in ids]
+
+
+def find_run(tx: Connection, run_id: str) -> Run | None:
+    """Return a run by its id or by first characters that name only one."""
+    store = RunStore(tx)
+    found = store.find(run_id)
+    if found is not None or len(run_id) < SHORTEST:
+        return found
+    rows = store.link.all("select uuid from run where substr(uuid, 1, ?) = ? limit 2", (len(run_id), run_id))
+    if len(rows) > 1:
+        raise UsageError(f"several runs begin with {run_id}", hint="give more characters")
+    return store.get(str(rows[0][0])) if rows else None

@@ -1,0 +1,202 @@
+"""The release loop: targets follow what is wanted, and every unfinished release takes its next smallest step."""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+
+import msgspec
+from sqlalchemy import Connection
+
+from headway.app import App
+from headway.errors import Conflict, HeadwayError
+from headway.flow.background import Background
+from headway.flow.outbox import want
+from headway.flow.registering import model_folder
+from headway.flow.release_test import run_test
+from headway.flow.repos import git_at
+from headway.forges.model import WantedComment, WantedDeployment
+from headway.ids import checked_name
+from headway.jobs.store import JobStore
+from headway.logs import logger
+from headway.pipelines.source import write_source
+from headway.planning.model import Plan
+from headway.projects.model import DeploySpec
+from headway.registry.model import ModelVersion, VersionState
+from headway.registry.store import RegistryStore
+from headway.serving.model import Release, ReleaseState, Route
+from headway.serving.reconcile import reconcile
+from headway.serving.release import Candidate, step_release
+from headway.serving.rollout import Do, Tested
+from headway.serving.store import DeploymentStore, ReleaseStore
+
+EVERY = 0.5  # seconds between two looks: a canary is judged within two of them
+
+
+def step(app: App, background: Background) -> bool:
+    """Look at targets and releases; return whether a release is under way."""
+    if not background.is_due("release", EVERY):
+        return False
+    background.run("reconcile", partial(_reconcile, app))
+    with app.database.read() as tx:
+        unfinished = ReleaseStore(tx).unfinished()
+    for release in unfinished:
+        try:
+            _step_one(app, background, release)
+        except Conflict:
+            continue  # somebody else moved it: the next look sees how
+        except HeadwayError as error:
+            logger().warning("release cannot go on", release=release.id, error=error.message, cause=error.cause)
+    return bool(unfinished)
+
+
+def _reconcile(app: App) -> None:
+    reconcile(app.database, app.targets, app.clock)
+
+
+def _step_one(app: App, background: Background, release: Release) -> None:
+    candidate, version = candidate_of(app, release)
+    now = app.clock.now()
+    with app.database.write() as tx:
+        moved, action = step_release(tx, release, candidate, now=now, tested=read_tested(app, release))
+        if moved.state is not release.state or moved.step != release.step:
+            _follow_up(app, tx, moved, version)
+    if action.do is Do.RUN_TEST:
+        background.run(f"test {release.id}", partial(_test, app, release, candidate))
+
+
+def candidate_of(app: App, release: Release) -> tuple[Candidate, ModelVersion]:
+    """Return what a release serves and by which rules: those of the plan that trained it, so the base branch's."""
+    with app.database.read() as tx:
+        version = RegistryStore(tx, app.clock).get_version(release.model, release.version)
+        job = JobStore(tx).get(version.lineage.job_id)
+        plan = JobStore(tx).plan(job.plan_id)
+    spec = deploy_spec(plan, release.environment)
+    route = Route(
+        model=version.model,
+        version=version.number,
+        weight=0,
+        source=str(model_folder(app, version)),
+        digest=version.digest,
+        env_path=version.env_path,
+    )
+    workdir = str(_base_checkout(app, plan)) if spec.target == "command" or (spec.test and spec.test.run) else ""
+    return Candidate(route=route, spec=spec, workdir=workdir), version
+
+
+def deploy_spec(plan: Plan, environment: str) -> DeploySpec:
+    """Return the rules of a release; staging alone is served at once and needs nobody."""
+    spec = plan.project.deploy or DeploySpec()
+    if environment == "staging":
+        return DeploySpec(environment="staging", staging=False, approvals=0, test=spec.test, resources=spec.resources)
+    return spec
+
+
+def _base_checkout(app: App, plan: Plan) -> Path:
+    """Return a checkout of the base commit: the team's scripts come from there, never from the change."""
+    from_base = app.data / "checkouts" / plan.base_commit
+    if not from_base.exists():
+        draft = from_base.with_name(f".{plan.base_commit}.{id(plan)}")
+        write_source(_git_dir(app, plan), plan.base_commit, draft)
+        try:
+            draft.rename(from_base)
+        except OSError:
+            logger().info("checkout was made meanwhile", commit=plan.base_commit)
+    return from_base / plan.project.root
+
+
+def _git_dir(app: App, plan: Plan) -> Path:
+    return git_at(app, plan.repo_id, plan.base_commit).directory
+
+
+def _test(app: App, release: Release, candidate: Candidate) -> None:
+    with app.database.read() as tx:
+        kept = DeploymentStore(tx).get(f"{release.project}-staging")
+    if kept is None or kept.observed is None:
+        return
+    with app.database.read() as tx:
+        job = JobStore(tx).get(RegistryStore(tx, app.clock).lineage(release.model, release.version).job_id)
+        plan = JobStore(tx).plan(job.plan_id)
+    folder = _base_checkout(app, plan)
+    tested = run_test(candidate, endpoint=kept.observed.url, folder=folder)
+    path = _tested_path(app, release)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    draft = path.with_suffix(".draft")
+    draft.write_bytes(msgspec.json.encode(tested))
+    draft.replace(path)
+
+
+def read_tested(app: App, release: Release) -> Tested | None:
+    """Return how the team's test of a release went; None while it has not ended."""
+    try:
+        return msgspec.json.decode(_tested_path(app, release).read_bytes(), type=Tested)
+    except (FileNotFoundError, msgspec.DecodeError):
+        return None
+
+
+def _tested_path(app: App, release: Release) -> Path:
+    return app.data / "releases" / f"{checked_name(release.id, what='release')}.json"
+
+
+_DEPLOYMENT_STATES = {
+    ReleaseState.LOADING: "in_progress",
+    ReleaseState.CANARY: "in_progress",
+    ReleaseState.PROMOTED: "success",
+    ReleaseState.ROLLING_BACK: "failure",
+    ReleaseState.FAILED: "failure",
+}
+
+
+def _follow_up(app: App, tx: Connection, release: Release, version: ModelVersion) -> None:
+    """What a new state means outside serving, in the transaction that makes it."""
+    now = app.clock.now()
+    registry = RegistryStore(tx, app.clock)
+    title = f"{release.model} v{release.version}"
+    if release.state is ReleaseState.PROMOTED:
+        alias = release.environment
+        registry.set_alias(
+            release.model, alias, number=release.version, actor="headway", reason=f"release {release.id}"
+        )
+        registry.set_state(release.model, release.version, state=VersionState.RELEASED, actor="headway")
+        for approver in release.approved_by:
+            registry.approve(release.model, release.version, approver=approver)
+    state = _DEPLOYMENT_STATES.get(release.state)
+    if state is not None:
+        want(
+            tx,
+            WantedDeployment(
+                repo_id=release.repo_id,
+                sha=release.commit,
+                environment=release.environment,
+                state=state,
+                description=f"{title}: {release.state.value} {release.reason}".strip()[:140],
+                payload={"run": version.run_id, "digest": version.digest, "release": release.id},
+            ),
+            now,
+        )
+    if release.change is None:
+        return
+    text = _needed(release, title)
+    if text:
+        marker = f"<!-- headway:{release.state.value} release={release.id} -->"
+        body = f"{marker}\n{text}"
+        wanted = WantedComment(repo_id=release.repo_id, number=release.change, marker=marker, body=body, fresh=True)
+        want(tx, wanted, now)
+
+
+def _needed(release: Release, title: str) -> str:
+    """Text for a person who must act and may have left: an approval, a rollback, a failure."""
+    match release.state:
+        case ReleaseState.WAITING:
+            test = f"\n\n{release.test_output}" if release.test_output else ""
+            return (
+                f"### ⏸ {title} works in staging and waits for approval to {release.environment}{test}"
+                f"\n\nA maintainer lets it go on with\n\n    /approve"
+            )
+        case ReleaseState.ROLLING_BACK:
+            back = f" to v{release.previous}" if release.previous is not None else ""
+            return f"### ⏪ {title} was rolled back{back}: {release.reason}"
+        case ReleaseState.FAILED:
+            return f"### ❌ {title} did not reach {release.environment}: {release.reason}"
+        case _:
+            return ""

@@ -1,0 +1,239 @@
+"""/deploy, /approve and /rollback: requests for a release, recorded; the release loop carries them out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from sqlalchemy import ColumnElement, Connection
+
+from headway.app import App
+from headway.commands.model import Command
+from headway.db import schema
+from headway.environments.model import Tier
+from headway.errors import NotFound, Refused
+from headway.flow.model import JobResult
+from headway.flow.projects import chosen, projects_at
+from headway.flow.registering import register_model
+from headway.flow.release import candidate_of, deploy_spec
+from headway.flow.repos import get_repo, git_at
+from headway.flow.results import JobResults
+from headway.ids import new_id
+from headway.jobs.model import Job, JobState
+from headway.jobs.store import JobStore
+from headway.planning.model import Plan
+from headway.projects.model import DeploySpec
+from headway.registry.store import RegistryStore
+from headway.serving.model import Release, ReleaseState
+from headway.serving.release import approve as add_approval
+from headway.serving.release import deployment_name, roll_back, stop_rollout
+from headway.serving.store import ReleaseStore
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Deployable:
+    """A job whose model may be released."""
+
+    job: Job
+    plan: Plan
+    result: JobResult
+    spec: DeploySpec
+
+
+def deploy(app: App, command: Command) -> str:
+    """Register the model of a job and request its release."""
+    found = _deployable(app, command)
+    environment = command.params.get("to") or found.spec.environment
+    if environment not in ("staging", found.spec.environment):
+        raise NotFound(
+            f"project {found.job.project} has no environment {environment!r}",
+            cause=f"headway.yaml on the base branch names {found.spec.environment}, and staging is always there",
+        )
+    spec = deploy_spec(found.plan, environment)
+    weights = " → ".join(f"{each.weight} %" for each in spec.steps)
+    if command.dry_run:
+        return (
+            f"would release the model of job #{found.job.number} to {environment} by {weights}, "
+            f"with {spec.approvals} approvals, through target {spec.target}"
+        )
+    app.target(spec.target)
+    version = register_model(app, found.job, found.plan, found.result, actor=command.actor)
+    release = Release(
+        id=new_id(),
+        project=found.job.project,
+        repo_id=found.job.repo_id,
+        environment=environment,
+        model=version.model,
+        version=version.number,
+        previous=None,
+        command_id=command.id,
+        change=found.job.change if command.change is None else command.change,
+        commit=found.job.commit,
+        requested_by=command.actor,
+        approved_by=(),
+        state=ReleaseState.PENDING,
+        reason="",
+        step=0,
+        stages=(),
+        test_output="",
+        version_no=1,
+        created_at=app.clock.now(),
+    )
+    with app.database.write() as tx:
+        ReleaseStore(tx).add(release, actor=command.actor)
+    return f"releasing {version.model} v{version.number} (job #{found.job.number}) to {environment}: {weights}"
+
+
+def _deployable(app: App, command: Command) -> Deployable:
+    with app.database.read() as tx:
+        store, results = JobStore(tx), JobResults(tx)
+        jobs = _named(store, command) if command.arguments else store.find(*_scope(command), limit=50)
+        for job in jobs:
+            result = results.get(job.id)
+            if result is not None and (command.arguments or _is_good(job, result)):
+                plan = store.plan(job.plan_id)
+                return _checked(job, plan, result)
+    raise NotFound("no good job to deploy", cause="none has succeeded with a verdict that allows it", hint="/train")
+
+
+def _named(store: JobStore, command: Command) -> list[Job]:
+    return [store.get(command.arguments[0].lstrip("#"))]
+
+
+def _scope(command: Command) -> list[ColumnElement[bool]]:
+    where = [schema.job.c.repo_id == command.repo_id, schema.job.c.state == JobState.SUCCEEDED.value]
+    if command.change is not None:
+        where.append(schema.job.c.change == command.change)
+    if command.project is not None:
+        where.append(schema.job.c.project == command.project)
+    return where
+
+
+def _is_good(job: Job, result: JobResult) -> bool:
+    return job.state is JobState.SUCCEEDED and result.verdict is not None and result.verdict.allows_merge
+
+
+def _checked(job: Job, plan: Plan, result: JobResult) -> Deployable:
+    if not _is_good(job, result):
+        raise Refused(
+            f"job #{job.number} is not good enough to be released",
+            cause=f"it {job.state.value}, verdict {result.verdict.outcome.value if result.verdict else 'none'}",
+            hint="mend what failed, or /override the check with a reason",
+        )
+    if Tier(job.tier) is Tier.FORK:
+        raise Refused(
+            f"job #{job.number} ran code from a fork: its model is never released",
+            hint="merge the change, then /train on the default branch",
+        )
+    if plan.project.deploy is None:
+        raise NotFound(
+            f"project {job.project} says nothing about deployment",
+            hint="add deploy: {environment: production} to headway.yaml on the base branch, then /train",
+        )
+    return Deployable(job=job, plan=plan, result=result, spec=plan.project.deploy)
+
+
+def approve(app: App, command: Command) -> str:
+    """Add an approval to the release that waits."""
+    with app.database.read() as tx:
+        waiting = [
+            release
+            for release in ReleaseStore(tx).unfinished()
+            if release.repo_id == command.repo_id and _fits(_job_number(app, tx, release), release, command)
+        ]
+    waiting = [each for each in waiting if each.state in (ReleaseState.WAITING, ReleaseState.STAGING)]
+    if not waiting:
+        raise NotFound("no release waits for approval", hint="/deploy requests one")
+    release = waiting[-1]
+    candidate, _ = candidate_of(app, release)
+    reviewers = {name.lstrip("@") for name in candidate.spec.reviewers}
+    if reviewers and command.actor not in reviewers:
+        raise Refused(
+            f"@{command.actor} is no reviewer of {release.environment}",
+            cause=f"headway.yaml on the base branch names {', '.join(sorted(reviewers))}",
+        )
+    is_own = command.actor == release.requested_by
+    is_local = get_repo(app, release.repo_id).forge == "local"
+    if is_own and not is_local:
+        raise Refused("nobody approves their own release", hint="ask another maintainer")
+    with app.database.write() as tx:
+        add_approval(tx, release, actor=command.actor, now=app.clock.now())
+    own = " (their own release: this repository has one local user, which is allowed)" if is_own else ""
+    return f"{release.model} v{release.version} is approved for {release.environment} by @{command.actor}{own}"
+
+
+def _job_number(app: App, tx: Connection, release: Release) -> int | None:
+    """Return the number of the job whose model a release serves."""
+    if not release.model:
+        return None
+    lineage = RegistryStore(tx, app.clock).lineage(release.model, release.version)
+    return JobStore(tx).get(lineage.job_id).number if lineage.job_id else None
+
+
+def _fits(job: int | None, release: Release, command: Command) -> bool:
+    if command.arguments:
+        return str(job) == command.arguments[0].lstrip("#")
+    if command.project is not None and release.project != command.project:
+        return False
+    return command.change is None or release.change == command.change
+
+
+def rollback(app: App, command: Command) -> str:
+    """Take back the rollout that is under way, or go back to the version that served before."""
+    project, environment = _where(app, command)
+    now = app.clock.now()
+    with app.database.read() as tx:
+        moving = [
+            release
+            for release in ReleaseStore(tx).unfinished()
+            if release.project == project
+            and release.environment == environment
+            and release.state in (ReleaseState.LOADING, ReleaseState.CANARY)
+        ]
+    reason = f"rolled back by {command.actor}"
+    if command.dry_run:
+        return f"would take {deployment_name(project, environment)} back to the version before"
+    if moving:
+        candidate, _ = candidate_of(app, moving[0])
+        with app.database.write() as tx:
+            release = stop_rollout(tx, moving[0], candidate, actor=command.actor, reason=reason, now=now)
+        return f"{release.model} v{release.version} is taken back from {environment}"
+    fresh = Release(
+        id=new_id(),
+        project=project,
+        repo_id=command.repo_id,
+        environment=environment,
+        model="",
+        version=0,
+        previous=None,
+        command_id=command.id,
+        change=command.change,
+        commit=command.head_sha or "",
+        requested_by=command.actor,
+        approved_by=(),
+        state=ReleaseState.ROLLING_BACK,
+        reason=reason,
+        step=0,
+        stages=(),
+        test_output="",
+        version_no=1,
+        created_at=now,
+    )
+    wanted = command.params.get("version", "").lstrip("v")
+    with app.database.write() as tx:
+        to_version = int(wanted) if wanted.isdigit() else None
+        release = roll_back(tx, fresh, actor=command.actor, now=now, to_version=to_version)
+    return f"{deployment_name(project, environment)} goes back to v{release.previous}"
+
+
+def _where(app: App, command: Command) -> tuple[str, str]:
+    repo = get_repo(app, command.repo_id)
+    head = command.head_sha or ""
+    main = git_at(app, repo.id, head).branch_head(repo.default_branch) or head
+    projects = chosen(projects_at(app, repo.id, head=main, base=main), command.project)
+    deployed = [project for project in projects if project.spec.deploy is not None]
+    if len(deployed) != 1:
+        names = ", ".join(project.spec.name for project in deployed) or "none"
+        raise NotFound("which project?", cause=f"projects with a deployment: {names}", hint="/rollback --project NAME")
+    spec = deployed[0].spec
+    default = spec.deploy.environment if spec.deploy else "production"
+    return spec.name, command.arguments[0] if command.arguments else default
