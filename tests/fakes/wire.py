@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import uvicorn
 
 from headway.api.mlflow.app import MlflowWire
+from headway.api.mlflow.segment import OneSegmentProtocol
 from headway.auth.authenticate import Authenticator
 from headway.blobs.folder import FolderStore
 from headway.clock import SystemClock
@@ -50,7 +51,7 @@ def server_for(wire: MlflowWire) -> uvicorn.Server:
         uvicorn.Config(
             wire,
             loop="uvloop",
-            http="httptools",
+            http=OneSegmentProtocol,
             lifespan="off",
             log_config=None,
             access_log=False,

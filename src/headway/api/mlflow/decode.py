@@ -19,6 +19,7 @@ from headway.tracking.limits import bad_value
 if TYPE_CHECKING:
     from headway.api.mlflow.route import Message, Route
 
+_NUL = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")
 _SEE_DOCS = " See the API docs for more information about request parameters."
 
 
@@ -37,6 +38,8 @@ class Decoder:
 
     def body(self, raw: bytes) -> Any:
         """Read a JSON body; junk counts as an empty object."""
+        if b"\\u0000" in raw and _NUL.search(raw):
+            raise UsageError("The character NUL cannot be stored.")
         if any(mark in raw for mark in self._marks):
             return self._slow(raw)
         try:
@@ -53,6 +56,8 @@ class Decoder:
             found = parse_qs(raw.decode(), keep_blank_values=True, max_num_fields=1000, errors="strict")
         except ValueError:
             raise UsageError("The query string cannot be read.") from None
+        if b"%00" in raw or b"\0" in raw:
+            raise UsageError("The character NUL cannot be stored.")
         plain: dict[str, Any] = {}
         for name, values in found.items():
             field = self._fields.get(name)

@@ -114,7 +114,7 @@ def _bulk(call: Call, asked: Bulk) -> dict[str, Any]:
     if asked.metric_key is None:
         raise UsageError("GetMetricHistoryBulk request must specify a metric_key.")
     left = min(max(asked.max_results, 0), _MOST_BULK)
-    found: list[_RunPoint] = msgspec.field(default_factory=list)
+    found: list[_RunPoint] = []
     for run_id in sorted(set(asked.run_id)):
         points = _points(call, run_id, asked.metric_key)[:left]
         found += [_RunPoint(asked.metric_key, _shown(v), stamp, step, run_id) for stamp, step, v in points]
@@ -134,7 +134,7 @@ def _interval(call: Call, asked: BulkInterval) -> dict[str, Any]:
             ends |= {min(inside), max(inside)}
             steps |= inside
     chosen = _thinned(sorted(steps), asked.max_results) | ends
-    found: list[_RunPoint] = msgspec.field(default_factory=list)
+    found: list[_RunPoint] = []
     for run_id in sorted(by_run):
         points = sampled(by_run[run_id], chosen)[:_MOST_PER_RUN]
         found += [_RunPoint(asked.metric_key, _shown(v), stamp, step, run_id) for stamp, step, v in points]
