@@ -251,14 +251,16 @@ class UvBuilder:
                     shelf.discard(digest)
                     dropped |= names
         kept = shelf.digests()
-        unused = sorted(dropped - {name for digest in kept for name in shelf.packages(digest)})
-        self._trim_cache(shelf, unused, is_empty=not kept)
+        if not set(kept) & set(gone):  # otherwise somebody builds, and uses the cache
+            unused = sorted(dropped - {name for digest in kept for name in shelf.packages(digest)})
+            self._trim_cache(shelf, unused, is_empty=not kept)
         return max(0, before - shelf.size())
 
     def _trim_cache(self, shelf: Shelf, unused: list[str], *, is_empty: bool) -> None:
         if not shelf.cache.is_dir():
             return
-        variables = self._variables(shelf)
+        # A build that began just now holds the cache: the next pruning will do.
+        variables = {**self._variables(shelf), "UV_LOCK_TIMEOUT": "5"}
         if is_empty:
             read_uv(("cache", "clean", "--quiet"), cwd=shelf.folder, variables=variables)
             return

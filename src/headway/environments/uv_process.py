@@ -76,18 +76,21 @@ def run_uv(
 
 def read_uv(arguments: Sequence[str], *, cwd: Path, variables: Mapping[str, str]) -> Ended:
     """Run a short uv command that touches no network; its standard output, or on failure its errors."""
-    done = subprocess.run(
-        (find_uv_bin(), *arguments),
-        cwd=cwd,
-        env=dict(variables),
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        encoding="utf-8",
-        errors="replace",
-        timeout=120,
-        check=False,
-    )
+    try:
+        done = subprocess.run(
+            (find_uv_bin(), *arguments),
+            cwd=cwd,
+            env=dict(variables),
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            encoding="utf-8",
+            errors="replace",
+            timeout=120,
+            check=False,
+        )
+    except subprocess.TimeoutExpired:
+        return Ended(exit_code=124, output="uv did not end within two minutes", is_timed_out=True)
     return Ended(exit_code=done.returncode, output=done.stdout if done.returncode == 0 else done.stderr)
 
 
