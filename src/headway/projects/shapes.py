@@ -7,6 +7,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 LONGEST_TEXT = 2000
+LONGEST_PARAM = 500
+LEAST_PARAM, MOST_PARAM = -(2**63), 2**63 - 1  # what databases and other languages hold
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

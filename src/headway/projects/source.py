@@ -28,7 +28,7 @@ from headway.projects.problem import Problem, quoted
 LARGEST = 256 * 1024
 DEEPEST = 24
 MOST_NODES = 20_000  # with every alias written out
-_INT = re.compile(r"[-+]?[0-9]{1,18}")
+_INT = re.compile(r"[-+]?[0-9]{1,300}")
 _OTHER_INT = re.compile(r"0o[0-7]{1,18}|0x[0-9a-fA-F]{1,15}")
 _FLOAT = re.compile(
     r"[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?|[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN)"
@@ -255,8 +255,6 @@ class _Composer:
         text: str = event.value
         is_plain = event.style in (None, "") and getattr(event, "ctag", None) is None
         value = plain_value(text) if is_plain else text
-        if is_plain and isinstance(value, str) and re.fullmatch(r"[-+]?[0-9]{19,}", text):
-            self.report(line, column, f"the number {quoted(text)} is too large", "write it in quotes if it is text")
         if _UNUSABLE.search(text):
             self.report(line, column, f"the text {quoted(text)} holds a control character", "remove it")
         return Leaf(line=line, column=column, value=value, text=text)

@@ -9,7 +9,21 @@ from typing import Any
 
 from headway.commands.nearest import nearest
 from headway.projects.problem import Problem, quoted
-from headway.projects.shapes import Either, Fields, Flag, Key, ListOf, MapOf, Number, Scalar, Shape, Text
+from headway.projects.shapes import (
+    LEAST_PARAM,
+    LONGEST_PARAM,
+    MOST_PARAM,
+    Either,
+    Fields,
+    Flag,
+    Key,
+    ListOf,
+    MapOf,
+    Number,
+    Scalar,
+    Shape,
+    Text,
+)
 from headway.projects.source import Items, Leaf, Node, Pair, Pairs
 
 Path = tuple[str | int, ...]
@@ -216,10 +230,12 @@ def _take_other(shape: Flag | Scalar | Shape, node: Leaf, path: Path, taken: Tak
     if isinstance(shape, Flag) and not isinstance(node.value, bool):
         message = f"{_name(path)}: {quoted(node.text)} is not true or false"
         return _wrong(node, taken, message, "write `true` or `false`")
-    if isinstance(node.value, float) and not math.isfinite(node.value):
-        return _wrong(node, taken, f"{_name(path)}: {quoted(node.text)} is not a finite number", "write a number")
-    if isinstance(node.value, str) and len(node.value) > 500:
-        return _wrong(node, taken, f"{_name(path)} has over 500 characters", "keep long text in a file")
+    is_number = isinstance(node.value, int | float) and not isinstance(node.value, bool)
+    if is_number and not LEAST_PARAM <= node.value <= MOST_PARAM:  # type: ignore[operator]  # a number
+        message = f"{_name(path)}: {quoted(node.text)} is not a number of at most 64 bits"
+        return _wrong(node, taken, message, "write it in quotes if it is text")
+    if isinstance(node.value, str) and len(node.value) > LONGEST_PARAM:
+        return _wrong(node, taken, f"{_name(path)} has over {LONGEST_PARAM} characters", "keep long text in a file")
     return node.value
 
 

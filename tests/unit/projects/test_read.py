@@ -324,7 +324,7 @@ class TestTheFullForm:
         ("cache: false", "cache: no", "`no` is not true or false"),
         ("from: base", "from: main", "`main` is unknown (write one of change | base)"),
         ("lr: 0.05", "lr: [1]", "`params.lr` is a list, it must be a text, a number, true or false"),
-        ("lr: 0.05", "lr: .inf", "not a finite number"),
+        ("lr: 0.05", "lr: .inf", "`.inf` is not a number of at most 64 bits"),
         ("needs: [prepare]", "needs: prepare", "must be a list (write `[prepare]`)"),
         ("needs: [prepare]", "needs: [prepar]", "there is no step `prepar`, did you mean `prepare`?"),
         ("needs: [prepare]", "needs: [train]", "the step `train` needs itself"),

@@ -1,0 +1,134 @@
+"""A change's project as it is judged: what decides about the change comes from the base branch."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+
+from headway.projects.model import MetricSpec, ProjectSpec, StepSpec
+
+_FROM_BASE = ("gates", "deploy", "triggers", "engine", "report", "notifications", "monitor", "predictions", "commands")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Edit:
+    """Something that a change alters in its file and that takes effect only after the merge."""
+
+    section: str  # "gates", "metrics.val_auc", "steps.evaluate"
+    says: str  # one clause for the report
+
+    def __str__(self) -> str:
+        """The sentence that the report shows."""
+        return self.says
+
+
+def effective(head: ProjectSpec, base: ProjectSpec | None) -> ProjectSpec:
+    """Return the project of a change as the base branch lets it be judged.
+
+    Gates, deploy, triggers, engine, report, notifications, monitor, commands, predictions, the metrics'
+    goals and the steps taken `from: base` are the base's; the rest is the change's. Where the base has
+    no such project yet, the change's own file is all there is.
+    """
+    if base is None:
+        return replace(head, steps=tuple(replace(step, base=False) for step in head.steps))
+    return replace(
+        head,
+        metrics=_metrics(head, base),
+        steps=_steps(head, base),
+        gates=base.gates,
+        deploy=base.deploy,
+        triggers=base.triggers,
+        engine=base.engine,
+        report=base.report,
+        notifications=base.notifications,
+        monitor=base.monitor,
+        predictions=base.predictions,
+        commands=base.commands,
+    )
+
+
+def edits(head: ProjectSpec, base: ProjectSpec | None) -> tuple[Edit, ...]:
+    """Return what the change tried to alter of what judges it, for the report."""
+    if base is None:
+        says = "this change introduces the project: it is judged by its own gates until it is merged"
+        return (Edit(section="", says=says),)
+    return (*_section_edits(head, base), *_metric_edits(head, base), *_step_edits(head, base))
+
+
+def _metrics(head: ProjectSpec, base: ProjectSpec) -> tuple[MetricSpec, ...]:
+    known = {metric.name for metric in base.metrics}
+    # A new metric may be watched at once; first it cannot be: that decides the verdict's headline.
+    added = (replace(metric, primary=False) for metric in head.metrics if metric.name not in known)
+    return (*base.metrics, *(added if base.metrics else head.metrics))
+
+
+def _steps(head: ProjectSpec, base: ProjectSpec) -> tuple[StepSpec, ...]:
+    at_base = {step.name: step for step in base.steps}
+    chosen = [_step(step, at_base.get(step.name)) for step in head.steps]
+    names = {step.name for step in head.steps}
+    return (*chosen, *(step for step in base.steps if step.base and step.name not in names))
+
+
+def _step(step: StepSpec, at_base: StepSpec | None) -> StepSpec:
+    if at_base is None:
+        # The base has no such step to take: it runs as the change has it.
+        return replace(step, base=False)
+    return replace(at_base, base=True) if step.base or at_base.base else step
+
+
+def _section_edits(head: ProjectSpec, base: ProjectSpec) -> Iterable[Edit]:
+    for section in _FROM_BASE:
+        if getattr(head, section) == getattr(base, section):
+            continue
+        if section == "gates":
+            yield Edit(section=section, says=f"this change edits its gates{_rules(head, base)}: judged by the base's")
+        else:
+            says = f"this change edits `{section}`: the base's stands until it is merged"
+            yield Edit(section=section, says=says)
+
+
+def _rules(head: ProjectSpec, base: ProjectSpec) -> str:
+    before = {rule.id: rule for rule in base.gates.rules}
+    after = {rule.id: rule for rule in head.gates.rules}
+    parts = (
+        ("removes", [name for name in before if name not in after]),
+        ("adds", [name for name in after if name not in before]),
+        ("alters", [name for name in after if name in before and before[name] != after[name]]),
+    )
+    listed = [f"{verb} {', '.join(f'`{_plain(name)}`' for name in names[:5])}" for verb, names in parts if names]
+    return f" ({'; '.join(listed)})" if listed else ""
+
+
+def _metric_edits(head: ProjectSpec, base: ProjectSpec) -> Iterable[Edit]:
+    after = {metric.name: metric for metric in head.metrics}
+    for metric in base.metrics:
+        changed = after.get(metric.name)
+        if changed == metric:
+            continue
+        verb = "removes" if changed is None else "redefines"
+        yield Edit(
+            section=f"metrics.{metric.name}",
+            says=f"this change {verb} the metric `{metric.name}`: the base's definition stands",
+        )
+
+
+def _step_edits(head: ProjectSpec, base: ProjectSpec) -> Iterable[Edit]:
+    after = {step.name: step for step in head.steps}
+    at_base = {step.name: step for step in base.steps}
+    for step in base.steps:
+        if step.base and after.get(step.name) != step:
+            verb = "edits" if step.name in after else "removes"
+            says = f"this change {verb} the step `{step.name}`, which is taken from the base: the base's runs"
+            yield Edit(section=f"steps.{step.name}", says=says)
+    for step in head.steps:
+        earlier = at_base.get(step.name)
+        if step.base and earlier is None:
+            says = f"the step `{step.name}` is new: it is taken from this change, and from the base once it is merged"
+            yield Edit(section=f"steps.{step.name}", says=says)
+        elif step.base and earlier is not None and not earlier.base:
+            says = f"this change declares the step `{step.name}` as taken from the base: the base's runs"
+            yield Edit(section=f"steps.{step.name}", says=says)
+
+
+def _plain(text: str) -> str:
+    return text.replace("`", "'")

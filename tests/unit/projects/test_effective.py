@@ -1,0 +1,127 @@
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from headway.projects.effective import edits, effective
+from headway.projects.model import (
+    DeploySpec,
+    EngineSpec,
+    GateSpec,
+    GatesSpec,
+    Goal,
+    MetricSpec,
+    PredictionsSpec,
+    ProjectSpec,
+    ReportSpec,
+    StepSpec,
+    TriggersSpec,
+)
+
+RULE = GateSpec(id="val_auc>=0.85", metric="val_auc", minimum=0.85)
+BASE = ProjectSpec(
+    name="churn",
+    root="",
+    params={"lr": 0.1},
+    steps=(
+        StepSpec(name="train", run="python train.py", outputs=("build/p.csv",)),
+        StepSpec(name="evaluate", run="python evaluate.py", inputs=("build/p.csv",), base=True),
+    ),
+    metrics=(MetricSpec(name="val_auc", primary=True), MetricSpec(name="loss", goal=Goal.MINIMIZE)),
+    predictions=PredictionsSpec(path="build/p.csv", id="id", holdout_path="h.csv"),
+    gates=GatesSpec(rules=(RULE,)),
+    deploy=DeploySpec(),
+)
+
+
+def says(head: ProjectSpec, base: ProjectSpec | None = BASE) -> str:
+    return "\n".join(str(edit) for edit in edits(head, base))
+
+
+def test_a_change_that_touches_no_rule_is_judged_as_it_is() -> None:
+    head = replace(BASE, params={"lr": 0.2})
+    assert effective(head, BASE) == head
+    assert edits(head, BASE) == ()
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"gates": GatesSpec()},
+        {"deploy": None},
+        {"deploy": DeploySpec(approvals=0)},
+        {"triggers": TriggersSpec(comment_roles=("read",))},
+        {"engine": EngineSpec(price_per_hour=0.0)},
+        {"report": ReportSpec(template="evil.j2")},
+        {"commands": {"x": "deploy"}},
+        {"predictions": None},
+        {"predictions": PredictionsSpec(path="build/p.csv", id="id", holdout_path="easy.csv")},
+        {"monitor": {"sample_rate": 0}},
+    ],
+)
+def test_what_judges_comes_from_the_base_and_is_said(changed: dict[str, object]) -> None:
+    head = replace(BASE, **changed)  # type: ignore[arg-type]
+    assert effective(head, BASE) == BASE
+    assert [edit.section for edit in edits(head, BASE)] == list(changed)
+
+
+def test_edited_gates_are_listed() -> None:
+    softer = replace(RULE, minimum=0.1)
+    head = replace(BASE, gates=GatesSpec(rules=(softer, GateSpec(id="new`", metric="loss", maximum=1))))
+    assert says(head) == "this change edits its gates (adds `new'`; alters `val_auc>=0.85`): judged by the base's"
+    assert "removes `val_auc>=0.85`" in says(replace(BASE, gates=GatesSpec()))
+    assert says(replace(BASE, gates=replace(BASE.gates, baseline="main"))) == (
+        "this change edits its gates: judged by the base's"
+    )
+
+
+def test_a_metric_can_be_neither_turned_nor_dropped() -> None:
+    turned = replace(BASE.metrics[0], goal=Goal.MINIMIZE)
+    added = MetricSpec(name="new", primary=True)
+    head = replace(BASE, metrics=(turned, added))
+    found = effective(head, BASE)
+    assert found.metrics == (*BASE.metrics, replace(added, primary=False))
+    assert "redefines the metric `val_auc`" in says(head)
+    assert "removes the metric `loss`" in says(head)
+
+
+def test_the_first_metrics_of_a_project_are_its_own() -> None:
+    base = replace(BASE, metrics=())
+    assert effective(BASE, base).metrics == BASE.metrics
+
+
+def test_a_step_from_base_can_be_neither_edited_nor_dropped() -> None:
+    train, evaluate = BASE.steps
+    easy = replace(evaluate, run="python always_good.py", base=False)
+    assert effective(replace(BASE, steps=(train, easy)), BASE).steps == BASE.steps
+    assert "edits the step `evaluate`" in says(replace(BASE, steps=(train, easy)))
+    assert effective(replace(BASE, steps=(train,)), BASE).steps == BASE.steps
+    assert "removes the step `evaluate`" in says(replace(BASE, steps=(train,)))
+
+
+def test_the_change_s_own_steps_are_its_own() -> None:
+    train, evaluate = BASE.steps
+    head = replace(BASE, steps=(replace(train, run="python train.py --fast"), evaluate))
+    assert effective(head, BASE) == head
+    assert edits(head, BASE) == ()
+
+
+def test_a_new_step_from_base_runs_from_the_change_and_says_so() -> None:
+    new = StepSpec(name="audit", run="python audit.py", base=True)
+    head = replace(BASE, steps=(*BASE.steps, new))
+    assert effective(head, BASE).steps[-1] == replace(new, base=False)
+    assert "the step `audit` is new: it is taken from this change" in says(head)
+
+
+def test_a_step_declared_from_base_is_taken_from_there_at_once() -> None:
+    train, evaluate = BASE.steps
+    head = replace(BASE, steps=(replace(train, run="python cheat.py", base=True), evaluate))
+    assert effective(head, BASE).steps[0] == replace(train, base=True)
+    assert "declares the step `train` as taken from the base" in says(head)
+
+
+def test_the_first_introduction_is_judged_by_its_own_file_and_says_so() -> None:
+    found = effective(BASE, None)
+    assert found == replace(BASE, steps=(BASE.steps[0], replace(BASE.steps[1], base=False)))
+    assert "introduces the project" in says(BASE, None)
