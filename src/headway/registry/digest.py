@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from typing import TYPE_CHECKING
 
-from headway.errors import NotFound
+from headway.errors import NotFound, Refused
 from headway.ids import digest_of
 
 if TYPE_CHECKING:
@@ -37,3 +37,19 @@ def digest_folder(blobs: BlobStore, folder: str) -> str:
     if not listing:
         raise NotFound(f"the model folder {folder!r} is empty or absent", hint="log the model before registering it")
     return digest_of(sorted(listing))
+
+
+def check_digest(blobs: BlobStore, folder: str, digest: str) -> None:
+    """Refuse a model folder whose bytes are not the registered ones; call it before they are served.
+
+    Raises:
+        NotFound: the folder is gone.
+        Refused: a file was changed, added or taken away.
+    """
+    found = digest_folder(blobs, folder)
+    if found != digest:
+        raise Refused(
+            f"the files of {folder!r} are not those that were registered",
+            cause=f"the registered digest is {digest[:12]}, the files have {found[:12]}",
+            hint="register the model again from its run, and look into who changed its files",
+        )

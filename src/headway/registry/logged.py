@@ -97,8 +97,9 @@ class LoggedModelStore:
         return found[0] if found else None
 
     def of_run(self, run_id: str) -> tuple[LoggedModel, ...]:
-        """Return the active models that a run made, newest first."""
-        mine = select(_model).where(_model.c.source_run_id == run_id, _model.c.stage == "active")
+        """Return the models that a run made and uploaded whole, newest first; deleted ones do not count."""
+        is_whole = (_model.c.stage == "active", _model.c.status == str(ModelStatus.READY))
+        mine = select(_model).where(_model.c.source_run_id == run_id, *is_whole)
         return self.read(mine.order_by(_model.c.creation_time.desc(), _model.c.id)) if run_id else ()
 
     def finish(self, model_id: str, status: ModelStatus, *, actor: str = "") -> LoggedModel:

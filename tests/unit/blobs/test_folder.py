@@ -1,6 +1,8 @@
 import os
 import resource
 import stat
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -120,6 +122,33 @@ def test_no_descriptor_is_left_open(store: FolderStore) -> None:
             store.open("no/such/key")
     after = len(list(open_now.iterdir())) if before else 0
     assert after <= before
+
+
+_WRITER = """
+import itertools, sys
+from pathlib import Path
+from headway.blobs.folder import FolderStore
+store = FolderStore(Path(sys.argv[1]))
+for turn in itertools.count():
+    letter = bytes([97 + turn % 26])
+    store.put(f"deep/folder/{turn % 7}", [letter * 50_000] * 4)
+    print(turn, flush=True)
+"""
+
+
+def test_a_killed_writer_leaves_whole_files_only(store: FolderStore) -> None:
+    for turns in (1, 5, 12):
+        with subprocess.Popen([sys.executable, "-c", _WRITER, str(store.root)], stdout=subprocess.PIPE) as writer:
+            assert writer.stdout is not None
+            acknowledged = [int(writer.stdout.readline()) for _ in range(turns)]
+            writer.kill()
+        assert len(acknowledged) == turns
+        found = [each.key for each in store.list("deep/folder")]
+        assert len(found) >= min(turns, 7)
+        for key in found:
+            with store.open(key) as stream:
+                data = stream.read()
+            assert data == data[:1] * 200_000
 
 
 _PIECES = st.sampled_from(

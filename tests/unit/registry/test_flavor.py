@@ -1,8 +1,8 @@
 import pytest
 
 from fakes.blobs import MemoryStore
-from headway.errors import NotFound, TooLarge, UsageError
-from headway.registry.digest import digest_folder
+from headway.errors import NotFound, Refused, TooLarge, UsageError
+from headway.registry.digest import check_digest, digest_folder
 from headway.registry.flavor import parse_mlmodel, read_flavor
 
 MLMODEL = b"""
@@ -99,3 +99,12 @@ def test_a_digest_is_of_paths_and_bytes_alone(blobs: MemoryStore) -> None:
     assert digest_folder(blobs, "elsewhere") != digest
     with pytest.raises(NotFound):
         digest_folder(blobs, "nowhere")
+
+
+def test_a_changed_file_is_noticed_before_it_is_served(blobs: MemoryStore) -> None:
+    folder = "0/r/artifacts/m"
+    digest = digest_folder(blobs, folder)
+    check_digest(blobs, folder, digest)
+    blobs.put(f"{folder}/added.py", [b"import os"])
+    with pytest.raises(Refused, match="not those that were registered"):
+        check_digest(blobs, folder, digest)

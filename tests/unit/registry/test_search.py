@@ -196,3 +196,14 @@ def test_the_latest_value_of_a_metric_is_kept(tx: Connection, three: list[str]) 
     store.log_metric(three[2], ModelMetric(key="f1", value=0.2, timestamp=99, step=2, run_id="r"))
     assert [each.value for each in store.get(three[2]).metrics] == [0.1]
     assert store.of_run("nobody") == ()
+
+
+def test_a_run_has_the_models_that_it_uploaded_whole(tx: Connection) -> None:
+    store = LoggedModelStore(tx)
+    whole, broken, gone, _pending = (store.create("0", name="m", source_run_id="r").id for _ in range(4))
+    store.finish(whole, ModelStatus.READY)
+    store.finish(broken, ModelStatus.FAILED)
+    store.finish(gone, ModelStatus.READY)
+    store.delete(gone)
+    assert [each.id for each in store.of_run("r")] == [whole]
+    assert store.of_run("") == ()
