@@ -16,7 +16,7 @@ import msgspec
 
 from headway.engines.base import Alive, AttemptSpec, Exited, Isolation, LogLine, Lost, Observation, Starting
 from headway.errors import Refused, UsageError
-from headway.ids import checked_name
+from headway.ids import NAME, checked_name
 from headway.sandbox.command import INSIDE, Box, wrap_record
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 _CHUNK = 1 << 20
 _LONGEST_LINE = 1 << 16
 _DEFAULT_PROCESSES = 4096
-_HOLD_SECONDS = 120.0
+_HOLD_SECONDS = 100.0  # MLflow's client gives up after 120
 _DRAIN_SECONDS = 900.0
 _SAMPLE_SECONDS = 5.0
 _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
@@ -87,8 +87,8 @@ class LocalEngine:
         The exit record is read after the lock was seen free: a supervisor writes it before it lets go.
         """
         self._reap()
-        folder = self._root / handle
-        if "/" in handle or not (folder / "command.json").is_file():
+        folder = self._known(handle)
+        if folder is None:
             return Lost(why=f"this engine knows no attempt {handle!r}")
         held = _is_held(folder / "lock")
         ended = _read(folder / "exit.json")
@@ -105,8 +105,8 @@ class LocalEngine:
 
     def logs(self, handle: str, offset: int = 0) -> Iterator[LogLine]:
         """Yield lines from byte `offset`; a last line without its end only when the attempt has ended."""
-        folder = self._root / handle
-        if "/" in handle:
+        folder = self._known(handle)
+        if folder is None:
             return
         ended = (folder / "exit.json").exists()  # before the reading: what comes later is complete
         try:
@@ -123,13 +123,17 @@ class LocalEngine:
 
     def stop(self, handle: str) -> None:
         """Leave the wish in the folder, where the supervisor sees it within a tenth of a second."""
-        folder = self._root / handle
-        if "/" not in handle and folder.is_dir():
+        folder = self._known(handle)
+        if folder:
             (folder / "stop").touch()
 
     def handles(self) -> Iterable[str]:
         """Return the name of every folder that has a command."""
         return sorted(found.parent.name for found in self._root.glob("*/command.json"))
+
+    def _known(self, handle: str) -> Path | None:
+        folder = self._root / handle
+        return folder if NAME.match(handle) and (folder / "command.json").is_file() else None
 
     def _folder_of(self, spec: AttemptSpec) -> Path:
         folder = Path(spec.directory)

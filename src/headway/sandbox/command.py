@@ -94,8 +94,21 @@ def wrap_record(box: Box, facts: Facts) -> dict[str, Any]:
         "program": facts.program,
         "options": bubblewrap_options(box, facts),
         "prefix": prefix if box.door and not box.network else [],
+        "files": _files(box, facts),
         "seccomp": base64.b64encode(seccomp).decode() if seccomp else "",
     }
+
+
+def _files(box: Box, facts: Facts) -> dict[str, str]:
+    """Small files that programs look for, without anything of the machine in them."""
+    uid = facts.uid
+    files = {
+        "/etc/passwd": f"headway:x:{uid}:{uid}::{box.directory}/home:/bin/sh\nnobody:x:65534:65534::/:/bin/false\n",
+        "/etc/group": f"headway:x:{uid}:\nnogroup:x:65534:\n",
+    }
+    if not box.network:
+        files["/etc/hosts"] = "127.0.0.1 localhost headway\n::1 localhost\n"
+    return files
 
 
 def _python(env_path: str) -> str:

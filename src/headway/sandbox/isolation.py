@@ -15,6 +15,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from headway.errors import Refused
 from headway.sandbox.command import INSIDE, WRITABLE, Box, Facts, machine_facts
 from headway.sandbox.sealed import sealed
 
@@ -60,7 +61,21 @@ def probe_isolation(
     """Return the best level that holds here, at most `wanted` (-1: no wish); takes about 0.2 s.
 
     `scratch` is a folder in the data directory; `program` is bubblewrap's path, found by itself when None.
+
+    Raises:
+        Refused: `wanted` is 2 and this machine cannot give it.
     """
+    report = _probe(scratch, wanted=wanted, program=program, platform=platform)
+    if report.level < wanted:
+        raise Refused(
+            f"HEADWAY_ISOLATION={wanted} is asked for, and this machine gives L{report.level}",
+            cause="; ".join(report.reasons),
+            hint=report.hint,
+        )
+    return report
+
+
+def _probe(scratch: Path, *, wanted: int, program: str | None, platform: str) -> IsolationReport:
     if wanted == 0:
         return IsolationReport(level=0, reasons=("HEADWAY_ISOLATION=0 asks for it", _LOCAL_ONLY))
     if not platform.startswith("linux"):

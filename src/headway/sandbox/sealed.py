@@ -31,9 +31,13 @@ def sealed(box: Box, facts: Facts, argv: Sequence[str], environment: Mapping[str
     bubblewrap ends with the thread that started it.
     """
     wrap = wrap_record(box, facts)
-    options = [*wrap["options"]]
+    options: list[str] = []
     descriptors: list[int] = []
     try:
+        for path, content in wrap["files"].items():  # first: at the end of the options the root is made read-only
+            descriptors.append(_memory_file("file", content.encode()))
+            options += ["--ro-bind-data", str(descriptors[-1]), path]
+        options += wrap["options"]
         if wrap["seccomp"]:
             descriptors.append(_memory_file("seccomp", base64.b64decode(wrap["seccomp"])))
             options += ["--seccomp", str(descriptors[-1])]

@@ -14,7 +14,14 @@ from journal import Journal
 from upstream import Away, Request, Upstream
 
 _SECONDS = 120.0
-_PATIENCE_WITH_ERRORS = 5  # tries of a request that the server answers with 500 or 429
+_PATIENCE_WITH_ERRORS = 5  # tries of a request that the server answers with 500 or 429, or hangs up on while well
+_AT_ONCE = 1000  # MLflow takes so many metrics in a batch
+_BATCH_BYTES = 800_000  # and a megabyte
+_LOG_METRIC = "/api/2.0/mlflow/runs/log-metric"
+_LOG_BATCH = "/api/2.0/mlflow/runs/log-batch"
+_MERGED_FIELDS = frozenset(
+    {"run_id", "run_uuid", "key", "value", "timestamp", "step", "model_id", "dataset_name", "dataset_digest"}
+)
 
 
 class Delivery:
@@ -48,36 +55,47 @@ class Delivery:
     def _run(self) -> None:
         upstream = self._connect()
         while True:
-            record = self.journal.wait_for_record(60.0)
-            if record is None:
-                continue
-            request = unpack(record)
-            self._deliver(request, upstream)
-            self.journal.delivered(record)
-            if request.spool:
-                request.spool.unlink(missing_ok=True)
+            records = self.journal.wait_for_records(_AT_ONCE, 60.0)
+            requests = [unpack(record) for record in records]
+            while requests:
+                batch, count = merge(requests)
+                refusal = self._deliver(batch, upstream)
+                if refusal and count > 1:  # one of them is bad: find out which
+                    for request in requests[:count]:
+                        self._refuse(request, self._deliver(request, upstream))
+                else:
+                    self._refuse(requests[0], refusal)
+                self.journal.delivered(records[:count])
+                if requests[0].spool:
+                    requests[0].spool.unlink(missing_ok=True)
+                del requests[:count], records[:count]
 
-    def _deliver(self, request: Request, upstream: Upstream) -> None:
-        """Return when the server has accepted the request, or refused it for good."""
+    def _deliver(self, request: Request, upstream: Upstream) -> tuple[int, bytes] | None:
+        """Return when the server has accepted the request (None), or refused it for good (status and text)."""
         pause = 0.05
         errors = 0
         while True:
             try:
                 response = upstream.send(request, seconds=_SECONDS)
                 text = response.read()
-            except (Away, OSError):
-                time.sleep(pause)
-                pause = min(pause * 1.5, 1.0)
-                continue
-            if response.status < 400:
-                return
-            errors += 1
-            if response.status not in {408, 429, 500} or errors >= _PATIENCE_WITH_ERRORS:
-                self._refuse(request, response.status, text)
-                return
-            time.sleep(pause * errors)
+            except Away as away:
+                if away.cut and _is_well(upstream):
+                    errors += 1
+                if errors >= _PATIENCE_WITH_ERRORS:
+                    return 0, str(away).encode()
+            else:
+                if response.status < 400:
+                    return None
+                errors += 1
+                if response.status not in {408, 429, 500} or errors >= _PATIENCE_WITH_ERRORS:
+                    return response.status, text
+            time.sleep(pause)
+            pause = min(pause * 1.5, 1.0)
 
-    def _refuse(self, request: Request, status: int, text: bytes) -> None:
+    def _refuse(self, request: Request, refusal: tuple[int, bytes] | None) -> None:
+        if refusal is None:
+            return
+        status, text = refusal
         self.refused += 1
         line = {
             "method": request.method,
@@ -89,6 +107,48 @@ class Delivery:
         }
         with (self._folder / "undelivered.jsonl").open("a", encoding="utf-8") as out:
             out.write(json.dumps(line) + "\n")
+
+
+def _is_well(upstream: Upstream) -> bool:
+    """Say whether the server answers at all, so that what it hangs up on is to blame."""
+    try:
+        response = upstream.send(Request("GET", "/health", {}), seconds=5.0)
+        response.read()
+    except Away:
+        return False
+    return response.status == 200
+
+
+def merge(requests: list[Request]) -> tuple[Request, int]:
+    """Return the first request, or one batch for the single metrics of one run at the front, and their number."""
+    metrics: list[dict] = []
+    run_id, size = None, 0
+    for request in requests:
+        point = _point(request)
+        size += len(request.body)
+        if point is None or (run_id or point["run_id"]) != point["run_id"] or size > _BATCH_BYTES:
+            break
+        run_id = point.pop("run_id")
+        metrics.append(point)
+    if len(metrics) < 2:
+        return requests[0], 1
+    body = json.dumps({"run_id": run_id, "metrics": metrics}).encode()
+    headers = dict(requests[0].headers, **{"Content-Type": "application/json"})
+    return Request("POST", _LOG_BATCH, headers, body), len(metrics)
+
+
+def _point(request: Request) -> dict | None:
+    """Return a log-metric request's fields; None when it is something else, or has anything unusual."""
+    if request.target != _LOG_METRIC or "Content-Encoding" in request.headers:
+        return None
+    try:
+        point = json.loads(request.body)
+    except ValueError:
+        return None
+    if not isinstance(point, dict) or not point.keys() <= _MERGED_FIELDS or not point.get("run_id"):
+        return None
+    point.pop("run_uuid", None)
+    return point
 
 
 def pack(request: Request) -> bytes:

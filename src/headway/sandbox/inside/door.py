@@ -153,6 +153,8 @@ class Door:
         head = wire.read_head(stream)
         if head is None:
             return False
+        if kind_of(head.first[0], head.first[1]) not in {APPEND, ARTIFACT}:
+            return self._answer(head, client, stream, upstream)
         with self._idle:
             self._busy += 1
         try:

@@ -63,23 +63,27 @@ class Journal:
             self._changed.notify_all()
             return self._appended
 
-    def wait_for_record(self, seconds: float) -> bytes | None:
-        """Return the oldest undelivered record, or None when none comes in time."""
+    def wait_for_records(self, most: int, seconds: float) -> list[bytes]:
+        """Return the oldest undelivered records, at most so many; none when none comes in time."""
         with self._changed:
             if self._appended == self._delivered:
                 self._changed.wait(seconds)
-            if self._appended == self._delivered:
-                return None
-            found = _record_at(self._descriptor, self._read_at)
-        if found is None:
-            raise OSError(f"{self._path} is damaged at byte {self._read_at}")
+            waiting = self._appended - self._delivered
+        found: list[bytes] = []
+        offset = self._read_at
+        while len(found) < min(waiting, most):
+            payload = _record_at(self._descriptor, offset)
+            if payload is None:
+                raise OSError(f"{self._path} is damaged at byte {offset}")
+            found.append(payload)
+            offset += _HEADER.size + len(payload)
         return found
 
-    def delivered(self, payload: bytes) -> None:
-        """Forget the record that `wait_for_record` returned."""
+    def delivered(self, payloads: list[bytes]) -> None:
+        """Forget the first of the records that `wait_for_records` returned."""
         with self._changed:
-            self._read_at += _HEADER.size + len(payload)
-            self._delivered += 1
+            self._read_at += sum(_HEADER.size + len(payload) for payload in payloads)
+            self._delivered += len(payloads)
             if self._appended == self._delivered:
                 os.ftruncate(self._descriptor, 0)
                 self._read_at = self._write_at = 0

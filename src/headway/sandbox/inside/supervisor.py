@@ -11,6 +11,7 @@ import fcntl
 import json
 import os
 import select
+import shutil
 import signal
 import sys
 import time
@@ -41,7 +42,7 @@ def main(folder: Path) -> int:
     os.chdir(folder)
     for number in (signal.SIGHUP, signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)
-    lock = _take_lock(folder / "lock")
+    lock = None if (folder / "started").exists() else _take_lock(folder / "lock")
     if lock is None or (folder / "started").exists():
         return 0
     command = read_json(folder / "command.json")
@@ -242,6 +243,8 @@ class Attempt:
             self._door.close_intake()
             record["undelivered"] = self._door.pending()
         write_json(self._folder / "exit.json", record)
+        for name in ("tmp", "home"):
+            shutil.rmtree(self._folder / name, ignore_errors=True)
         if self._door:
             record["undelivered"] = self._door.drain(self._command["drain_s"])
             record["drained"] = True

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import socket
 from pathlib import Path
 from typing import BinaryIO, Iterator, NamedTuple  # noqa: UP035  # Python 3.9 runs this too
@@ -15,7 +16,9 @@ AWAY = frozenset({502, 503, 504, 507})  # not now; the same request may succeed 
 
 
 class Away(Exception):
-    """The server gave no answer that counts."""
+    """The server gave no answer that counts; `cut` when it hung up in the middle of an exchange."""
+
+    cut = False
 
 
 class Request(NamedTuple):
@@ -51,6 +54,7 @@ class Upstream:
         self._socket: socket.socket | None = None
         self._stream: BinaryIO | None = None
         self._host = ""
+        self._connected = False  # whether the last try got as far as a connection
 
     def send(self, request: Request, *, seconds: float) -> Response:
         """Send one request and return its answer.
@@ -67,12 +71,12 @@ class Upstream:
         except (OSError, wire.BadMessage) as error:
             self.close()
             if not reused or isinstance(error, socket.timeout):
-                raise Away(str(error)) from error
+                raise _away(error, cut=self._connected) from error
         try:
             return self._exchange(request, seconds)
         except (OSError, wire.BadMessage) as error:
             self.close()
-            raise Away(str(error)) from error
+            raise _away(error, cut=self._connected) from error
 
     def close(self) -> None:
         """Drop the connection; the next request makes a new one."""
@@ -90,10 +94,16 @@ class Upstream:
         headers = {**request.headers, "Host": self._host, "Authorization": f"Bearer {self._token}"}
         if length or request.method in {"POST", "PUT", "PATCH"}:
             headers["Content-Length"] = str(length)
-        self._socket.sendall(wire.message(f"{request.method} {request.target} HTTP/1.1", headers, request.body))
-        if request.spool:
-            with request.spool.open("rb") as stream:
-                self._socket.sendfile(stream)
+        try:
+            self._socket.sendall(wire.message(f"{request.method} {request.target} HTTP/1.1", headers, request.body))
+            if request.spool:
+                with request.spool.open("rb") as stream:
+                    self._socket.sendfile(stream)
+        except (BrokenPipeError, ConnectionResetError):
+            # It may have answered before it hung up: "too large", for example.
+            with contextlib.suppress(OSError, wire.BadMessage):
+                return self._answer(request.method)
+            raise
         return self._answer(request.method)
 
     def _answer(self, method: str) -> Response:
@@ -125,6 +135,7 @@ class Upstream:
             self.close()
 
     def _connect(self) -> None:
+        self._connected = False
         where = read_json(self._server_file)
         if where is None:
             raise Away(f"{self._server_file} does not say where the server is")
@@ -134,4 +145,11 @@ class Upstream:
         self._socket = socket.create_connection((host, port), timeout=_CONNECT_SECONDS)
         self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._stream = self._socket.makefile("rb", buffering=1 << 16)
+        self._connected = True
         self._host = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+def _away(error: Exception, *, cut: bool) -> Away:
+    away = Away(str(error) or type(error).__name__)
+    away.cut = cut
+    return away

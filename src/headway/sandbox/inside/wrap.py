@@ -26,11 +26,15 @@ def assemble(command: dict, door: dict[str, str], folder: Path) -> tuple[list[st
         return list(command["argv"]), environment, []
     # Options and variables travel through a descriptor: an argument vector is readable by every user of the
     # machine, and bubblewrap itself must not see a variable such as LD_PRELOAD.
-    options = list(wrap["options"])
+    options: list[str] = []
     keep = []
+    for path, content in wrap["files"].items():  # first: at the end of the options the root is made read-only
+        keep.append(_memory_file("file", content.encode()))
+        options += ["--ro-bind-data", str(keep[-1]), path]
+    options += wrap["options"]
     if wrap["seccomp"]:
         keep.append(_memory_file("seccomp", base64.b64decode(wrap["seccomp"])))
-        options += ["--seccomp", str(keep[0])]
+        options += ["--seccomp", str(keep[-1])]
     for name, value in environment.items():
         options += ["--setenv", name, value]
     keep.append(_memory_file("options", b"".join(option.encode() + b"\0" for option in options)))
