@@ -200,14 +200,14 @@ def broken(draw: st.DrawFn) -> Any:
     return root
 
 
-@settings(max_examples=60, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
+@settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
 @given(fields(FILE))
 def test_what_the_table_makes_both_accept(document: dict[str, Any]) -> None:
     assert parses(document) == []
     assert accepts(SCHEMA, document)
 
 
-@settings(max_examples=120, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
+@settings(deadline=None, max_examples=120, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
 @given(broken())
 @example({"name": "a", "run": "b", "pipeline": {"steps": {"a": {"run": "b"}}}})
 @example({"name": "a"})
@@ -221,7 +221,7 @@ def test_what_is_broken_both_judge_alike(document: dict[str, Any]) -> None:
     assert accepts(SCHEMA, document) is (mistakes == []), mistakes
 
 
-@settings(max_examples=60, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
+@settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
 @given(broken())
 def test_a_file_is_a_project_or_a_list_of_placed_mistakes(document: dict[str, Any]) -> None:
     data = json.dumps(document, indent=1).encode()
@@ -238,7 +238,7 @@ def test_a_file_is_a_project_or_a_list_of_placed_mistakes(document: dict[str, An
     assert all(1 <= each.line <= lines and each.column >= 1 and each.message for each in error.problems)
 
 
-@settings(max_examples=60)
+@settings(deadline=None, max_examples=60)
 @given(st.binary(max_size=200) | st.text(alphabet=" \n:-[]{}&*!'\"#%?|>ab1.~", max_size=120).map(str.encode))
 def test_any_bytes_are_a_project_or_a_mistake_of_the_user(data: bytes) -> None:
     with contextlib.suppress(UsageError):

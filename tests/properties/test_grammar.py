@@ -103,11 +103,13 @@ def commands(draw: st.DrawFn) -> ParsedCommand:
     )
 
 
+@settings(deadline=None)
 @given(commands())
 def test_what_is_written_out_parses_back(command: ParsedCommand) -> None:
     assert parse_comment(format_command(command)) == (command,)
 
 
+@settings(deadline=None)
 @given(TEXTS)
 @example("/train \ud800")
 @example("/override c -- -- -- x")
@@ -131,23 +133,26 @@ def test_any_text_is_parsed_without_an_error(text: str) -> None:
             assert "\n" not in each.text
 
 
-@settings(max_examples=20)
+@settings(max_examples=20, deadline=None)
 @given(st.lists(PIECES, min_size=1, max_size=8).map("".join))
 def test_a_whole_comment_of_hostile_pieces_ends(piece: str) -> None:
     parse_comment((piece * (65_536 // len(piece) + 1))[:65_536], ALIASES)
 
 
+@settings(deadline=None)
 @given(TEXTS, st.sampled_from(["```\n{}\n```", "> {}", "    {}", "<!-- {} -->", "<pre>\n{}\n</pre>"]))
 def test_a_command_inside_a_wrapping_never_runs(noise: str, wrapping: str) -> None:
     line = noise.replace("\n", " ").replace("\r", " ").replace("`", "").replace(">", "")
     assert parse_comment(wrapping.format("/train " + line)) == ()
 
 
+@settings(deadline=None)
 @given(st.sampled_from(list(Verb)), TEXTS)
 def test_the_rest_of_a_line_is_a_command_or_an_answer(verb: Verb, rest: str) -> None:
     assert isinstance(parse_words(verb, rest), ParsedCommand | Answer)
 
 
+@settings(deadline=None)
 @given(st.text(alphabet=string.ascii_letters + " .,", min_size=1, max_size=60))
 def test_prose_after_a_verb_is_never_taken_for_arguments(prose: str) -> None:
     for found in parse_comment("/train " + prose):
