@@ -65,7 +65,7 @@ def merge_trees(git: Git, base: str, head: str) -> str:
 
 def commit_tree(git: Git, tree: str, parents: tuple[str, ...], *, message: str, author: str, at: datetime) -> str:
     """Write a commit object; no ref knows of it yet."""
-    stamp = f"{int(at.timestamp())} +0000"
+    stamp = f"@{int(at.timestamp())} +0000"  # without the sign, git takes small numbers for something else
     who = _plain(author)
     environment = {
         "GIT_AUTHOR_NAME": who,
