@@ -200,7 +200,7 @@ _UNSURE = check(
     baseline=0.829,
     rows=640,
     interval=Interval(effect=-0.007, low=-0.019, high=0.006, confidence=0.95, comparison=Comparison.CANNOT_TELL),
-    message="looks worse by 0.007, but chance alone could do that "
+    message="worse by 0.007, not surely beyond the limit "
     "(95 % interval of the loss: -0.006 to 0.019, limit 0); more rows would tell",
 )
 

@@ -70,7 +70,7 @@ def regression_interval(effect: Effect, *, higher_is_better: bool, limit: float,
         return Finding(state=CheckState.PASSED, message=f"within the limit, though not surely ({span})")
     return Finding(
         state=CheckState.CANNOT_TELL,
-        message=f"looks worse by {show(point)}, but chance alone could do that ({span}); more rows would tell",
+        message=f"worse by {show(point)}, not surely beyond the limit ({span}); more rows would tell",
     )
 
 

@@ -32,7 +32,7 @@ _INVISIBLE = ("Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp")  # controls, bidirection
 def clean(text: str, *, limit: int = LIMIT) -> str:
     """One visible line: no escape sequences, controls, bidirectional or zero-width marks."""
     # Cut before the work: a value of a hundred megabytes must not cost a hundred megabytes of regular expressions.
-    line = _BREAKS.sub(" ", _ANSI.sub("", text[: limit * 20 + 1000]))
+    line = _BREAKS.sub(" ", _ANSI.sub("", text[: limit * 4 + 200]))
     line = "".join(each for each in line if unicodedata.category(each) not in _INVISIBLE).strip()
     line = _few_marks(line)
     return line if len(line) <= limit else line[: limit - 1].rstrip() + "…"
@@ -52,7 +52,8 @@ _ENTITIES = {"&": "&amp;", "<": "&lt;", ">": "&gt;", "$": "&#36;"}
 _BREAKER = "&#8203;"  # a zero-width space: breaks what forges make out of plain text, invisibly
 _ACTIVE = re.compile(r"[\\`*_\[\]|~!]")
 _LINKS = re.compile(r"(?i)\b(https?|ftp|mailto|xmpp)(:)|\b(www)(\.)|\b(GH)(-)(?=\d)")
-_LINE_START = re.compile(r"^([-+=]|\d{1,9}[.)])(?=\s|\Z)")
+_LINE_START = re.compile(r"^(#{1,6}|[-+=]+|\d{1,9}[.)])(?=\s|\Z)")
+_NUMBER = re.compile(r"(?:[Rr]un )?#\d{1,9}")
 _HEX = re.compile(r"\b([0-9a-f]{7})([0-9a-f]{33})\b", re.IGNORECASE)
 
 
@@ -64,7 +65,7 @@ def inline(text: str, *, limit: int = LIMIT, in_link: bool = False) -> str:
     line = _LINKS.sub(lambda found: _broken(found.groups()), line)
     line = _HEX.sub(rf"\1{_BREAKER}\2", line)
     # `&#` belongs to an entity of ours; every other # may start a reference, every @ a mention.
-    if not in_link:  # forges look for references outside of links only
+    if not (in_link and _NUMBER.fullmatch(line)):  # our own numbers; forges look for theirs outside of links
         line = re.sub(r"(?<!&)#(?=\w)", f"#{_BREAKER}", line)
     line = re.sub(r"@(?=\w)", f"@{_BREAKER}", line)
     return _LINE_START.sub(lambda found: _start(found.group(1)), line)
@@ -76,7 +77,7 @@ def _broken(groups: tuple[str | None, ...]) -> str:
 
 
 def _start(mark: str) -> str:
-    return f"\\{mark}" if len(mark) == 1 else f"{mark[:-1]}\\{mark[-1]}"
+    return f"{mark[:-1]}\\{mark[-1]}" if mark[0].isdigit() else f"\\{mark}"
 
 
 def code_span(text: str, *, limit: int = LIMIT, in_table: bool = False) -> str:

@@ -136,7 +136,7 @@ def _reason(check: Check) -> str:
     if check.change is not None and "worse by" in check.message:
         places = decimals(check.candidate, check.baseline)
         moved = f"{'fell' if check.change < 0 else 'rose'} by {number(abs(check.change), places)}"
-        return moved if check.state is not CheckState.CANNOT_TELL else f"{moved}, which chance alone could do"
+        return moved if check.state is not CheckState.CANNOT_TELL else f"{moved}, not surely beyond the limit"
     return f"is {check.message}" if check.message[:1].isdigit() else check.message.split(" (")[0]
 
 

@@ -26,7 +26,7 @@ def decimals(*values: float | None) -> int:
         base = max(3, math.ceil(-math.log10(largest)) + 2)
     gap = max(finite) - min(finite)
     if 0 < gap < 10**-base:
-        base = math.ceil(-math.log10(gap))
+        base = math.ceil(-math.log10(gap) - 1e-6)
     return min(base, _MOST_DECIMALS)
 
 

@@ -20,7 +20,7 @@ from headway.reports.wording import true_state
 BUDGET = 60_000
 """Characters of a comment: GitHub refuses more than 65,536."""
 
-_NOT_NAME = re.compile(r"[^A-Za-z0-9._-]|-(?=->)")
+_NOT_NAME = re.compile(r"[^A-Za-z0-9._-]")
 
 _MUST = {ReportState.FAILED: ("checks",), ReportState.CRASHED: ("crash",)}
 """What a template may move, but not leave out: why it is not green."""
