@@ -13,6 +13,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 import msgspec
@@ -82,6 +83,8 @@ def serve(settings: Settings) -> None:
         )
     settings.data.mkdir(mode=0o700, parents=True, exist_ok=True)
     with _only_server(settings.data):
+        # What a killed server left behind would send people to a dead port.
+        (settings.data / "server.json").unlink(missing_ok=True)
         listening = _listen(settings)
         port = int(listening.getsockname()[1])
         app = open_app(settings)
@@ -95,6 +98,9 @@ def serve(settings: Settings) -> None:
         _announce(settings, port)
         if settings.idle_stop:
             threading.Thread(target=_stop_when_idle, args=(app, front, server), daemon=True).start()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            # uvicorn raises the signal again once it has stopped: the default would kill us before the cleaning up.
+            signal.signal(number, _ignore)
         try:
             server.run(sockets=[listening])
         finally:
@@ -102,6 +108,10 @@ def serve(settings: Settings) -> None:
             writer.stop()
             (settings.data / "server.json").unlink(missing_ok=True)
             app.close()
+
+
+def _ignore(_number: int, _frame: FrameType | None) -> None:
+    """Take a signal that has done its work."""
 
 
 def _uvicorn_config(front: Front) -> uvicorn.Config:

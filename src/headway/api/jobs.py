@@ -68,14 +68,14 @@ def show(call: Call) -> Any:
 
 
 def logs(call: Call) -> Any:
-    """Return log lines of a job from an offset; `next` continues."""
+    """Return log lines of a job from a cursor on; `next` continues."""
     with call.app.database.read() as tx:
         job = JobStore(tx).get(call.path["job"])
     return read_logs(
         call.app,
         job,
         task=call.query.get("task"),
-        offset=call.number("offset", 0, most=10**12),
+        cursor=call.query.get("cursor", ""),
         limit=call.number("limit", 2000, most=20_000),
     )
 

@@ -61,18 +61,17 @@ def follow(client: Client, shown: dict[str, Any], *, as_json: bool, detach: bool
         for each in ended:
             width = 100 if not sys.stdout.isatty() else None
             say(client.get(f"/jobs/{each['job']['id']}/report", format="terminal", width=width)["text"])
-            note(f"{client.url}/jobs/{each['job']['number']}")
     for each in ended:
         judge(each)
 
 
 def _until_judged(client: Client, job_id: str, *, is_quiet: bool) -> dict[str, Any]:
-    offset, told = 0, ""
+    cursor, told = "", ""
     while True:
         shown = dict(client.get(f"/jobs/{job_id}"))
         if not is_quiet:
-            page = client.get(f"/jobs/{job_id}/logs", offset=offset)
-            offset = page["next"]
+            page = client.get(f"/jobs/{job_id}/logs", cursor=cursor)
+            cursor = page["next"]
             for line in page["lines"]:
                 note(f"  {line}")
             told = _progress(shown, told)

@@ -143,11 +143,11 @@ def logs(
 ) -> None:
     """Print the log of a job."""
     client = connect()
-    offset = 0
+    cursor = ""
     lines: list[str] = []
     while True:
-        page = client.get(f"/jobs/{job.lstrip('#')}/logs", task=step, offset=offset)
-        offset = page["next"]
+        page = client.get(f"/jobs/{job.lstrip('#')}/logs", task=step, cursor=cursor)
+        cursor = page["next"]
         lines += page["lines"]
         if follow_on:
             for line in page["lines"]:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from headway.app import App
 from headway.auth.secrets import SecretStore
+from headway.engines.base import LogLine
+from headway.errors import UsageError
 from headway.jobs.model import Attempt, Job
 from headway.jobs.store import JobStore
 from headway.reports.escape import redact
@@ -13,30 +16,51 @@ from headway.reports.escape import redact
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LogPage:
-    """Some lines, where the next ones start, and whether more will come."""
+    """Some lines, the cursor that continues after them, and whether the job has ended."""
 
     lines: tuple[str, ...]
-    next: int
+    next: str
     is_final: bool
 
 
-def read_logs(app: App, job: Job, *, task: str | None, offset: int, limit: int) -> LogPage:
-    """Return the lines of one task's newest attempt, or of all tasks, from the `offset`-th line on."""
+def read_logs(app: App, job: Job, *, task: str | None, cursor: str, limit: int) -> LogPage:
+    """Return what the newest attempts of the job's tasks (or of one) have said since `cursor` ("" = all).
+
+    Lines of several tasks carry their task's name. Secrets of the repository are blacked out.
+    """
     with app.database.read() as tx:
         store = JobStore(tx)
         tasks = [each for each in store.tasks(job.id) if task is None or each.name == task]
-        attempts = {each.id: store.attempts([each.id]) for each in tasks}
+        attempts = {each.name: store.attempts([each.id])[-1:] for each in tasks}
         hidden = SecretStore(tx).all_values(job.repo_id)
+    places = _places(cursor)
     lines: list[str] = []
-    seen = 0
     for each in tasks:
-        for attempt in attempts[each.id][-1:]:
-            prefix = "" if task is not None else f"{each.name} | "
-            for text in _lines(app, attempt):
-                if seen >= offset and len(lines) < limit:
-                    lines.append(prefix + redact(text, hidden))
-                seen += 1
-    return LogPage(lines=tuple(lines), next=offset + len(lines), is_final=job.state.is_final)
+        prefix = f"{each.name} | " if task is None and len(tasks) > 1 else ""
+        for attempt in attempts[each.name]:
+            place = places.get(attempt.id, 0)
+            for line in _after(app, attempt, place):
+                if len(lines) >= limit:
+                    break
+                lines.append(prefix + redact(line.text, hidden))
+                place = line.next_offset
+            places[attempt.id] = place
+    return LogPage(lines=tuple(lines), next=_cursor(places), is_final=job.state.is_final)
+
+
+def _places(cursor: str) -> dict[str, int]:
+    """Byte offsets by attempt: "ID:12,ID:340"."""
+    found: dict[str, int] = {}
+    for part in filter(None, cursor.split(",")):
+        attempt, _, offset = part.partition(":")
+        if not offset.isdigit():
+            raise UsageError(f"cursor={cursor!r} is no cursor", hint="pass on the `next` of the page before")
+        found[attempt] = int(offset)
+    return found
+
+
+def _cursor(places: dict[str, int]) -> str:
+    return ",".join(f"{attempt}:{offset}" for attempt, offset in places.items())
 
 
 def tail(app: App, attempt: Attempt, count: int) -> tuple[str, ...]:
@@ -45,6 +69,10 @@ def tail(app: App, attempt: Attempt, count: int) -> tuple[str, ...]:
 
 
 def _lines(app: App, attempt: Attempt) -> list[str]:
+    return [line.text for line in _after(app, attempt, 0)]
+
+
+def _after(app: App, attempt: Attempt, offset: int) -> Iterator[LogLine]:
     if attempt.handle is None:
-        return []
-    return [line.text for line in app.engine(attempt.engine).logs(attempt.handle)]
+        return iter(())
+    return app.engine(attempt.engine).logs(attempt.handle, offset)

@@ -13,7 +13,6 @@ from headway.errors import Conflict, HeadwayError
 from headway.flow.background import Background
 from headway.flow.outbox import want
 from headway.flow.registering import model_folder
-from headway.flow.release_test import run_test
 from headway.flow.repos import git_at
 from headway.forges.model import WantedComment, WantedDeployment
 from headway.ids import checked_name
@@ -25,6 +24,7 @@ from headway.projects.model import DeploySpec
 from headway.registry.model import ModelVersion, VersionState
 from headway.registry.store import RegistryStore
 from headway.serving.model import Release, ReleaseState, Route
+from headway.serving.model_test import run_model_test
 from headway.serving.reconcile import reconcile
 from headway.serving.release import Candidate, step_release
 from headway.serving.rollout import Do, Tested
@@ -80,7 +80,7 @@ def candidate_of(app: App, release: Release) -> tuple[Candidate, ModelVersion]:
         digest=version.digest,
         env_path=version.env_path,
     )
-    workdir = str(_base_checkout(app, plan)) if spec.target == "command" or (spec.test and spec.test.run) else ""
+    workdir = str(_base_checkout(app, plan)) if spec.target == "command" else ""
     return Candidate(route=route, spec=spec, workdir=workdir), version
 
 
@@ -110,15 +110,20 @@ def _git_dir(app: App, plan: Plan) -> Path:
 
 
 def _test(app: App, release: Release, candidate: Candidate) -> None:
+    """Throw the team's own test, as the base branch has it, at the version in staging; keep how it went."""
     with app.database.read() as tx:
         kept = DeploymentStore(tx).get(f"{release.project}-staging")
-    if kept is None or kept.observed is None:
-        return
-    with app.database.read() as tx:
         job = JobStore(tx).get(RegistryStore(tx, app.clock).lineage(release.model, release.version).job_id)
         plan = JobStore(tx).plan(job.plan_id)
-    folder = _base_checkout(app, plan)
-    tested = run_test(candidate, endpoint=kept.observed.url, folder=folder)
+    test = candidate.spec.test
+    if kept is None or kept.observed is None or test is None:
+        return
+    tested = run_model_test(
+        test,
+        endpoint=kept.observed.url,
+        checkout=_base_checkout(app, plan),
+        env_path=candidate.route.env_path,
+    )
     path = _tested_path(app, release)
     path.parent.mkdir(parents=True, exist_ok=True)
     draft = path.with_suffix(".draft")
