@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from headway.projects.model import MetricSpec, ProjectSpec, StepSpec
@@ -22,10 +22,43 @@ class Edit:
         return self.says
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Paired:
+    """The projects of a change, each with the one of the base branch that it continues."""
+
+    pairs: tuple[tuple[ProjectSpec, ProjectSpec | None], ...]  # in the order of the change's projects
+    removed: tuple[ProjectSpec, ...]  # projects of the base that the change no longer has
+
+
+def pair_with_base(heads: Sequence[ProjectSpec], bases: Sequence[ProjectSpec]) -> Paired:
+    """Find what each project of a change was before it, so that no rename shakes off the base's gates.
+
+    A file in the same folder is the same project, whatever it calls itself now; one that has moved is
+    known by its name. Each project of the base is continued at most once.
+    """
+    left = list(bases)
+    found: dict[int, ProjectSpec] = {}
+    for is_same in (_has_same_folder, _has_same_name):
+        for index, head in enumerate(heads):
+            earlier = next((base for base in left if index not in found and is_same(head, base)), None)
+            if earlier is not None:
+                found[index] = earlier
+                left.remove(earlier)
+    return Paired(pairs=tuple((head, found.get(index)) for index, head in enumerate(heads)), removed=tuple(left))
+
+
+def _has_same_folder(head: ProjectSpec, base: ProjectSpec) -> bool:
+    return head.root == base.root
+
+
+def _has_same_name(head: ProjectSpec, base: ProjectSpec) -> bool:
+    return head.name == base.name
+
+
 def effective(head: ProjectSpec, base: ProjectSpec | None) -> ProjectSpec:
     """Return the project of a change as the base branch lets it be judged.
 
-    Gates, deploy, triggers, engine, report, notifications, monitor, commands, predictions, the metrics'
+    The name, gates, deploy, triggers, engine, report, notifications, monitor, commands, predictions, the metrics'
     goals and the steps taken `from: base` are the base's; the rest is the change's. Where the base has
     no such project yet, the change's own file is all there is.
     """
@@ -33,6 +66,7 @@ def effective(head: ProjectSpec, base: ProjectSpec | None) -> ProjectSpec:
         return replace(head, steps=tuple(replace(step, base=False) for step in head.steps))
     return replace(
         head,
+        name=base.name,
         metrics=_metrics(head, base),
         steps=_steps(head, base),
         gates=base.gates,
@@ -52,7 +86,7 @@ def edits(head: ProjectSpec, base: ProjectSpec | None) -> tuple[Edit, ...]:
     if base is None:
         says = "this change introduces the project: it is judged by its own gates until it is merged"
         return (Edit(section="", says=says),)
-    return (*_section_edits(head, base), *_metric_edits(head, base), *_step_edits(head, base))
+    return (*_name_edits(head, base), *_section_edits(head, base), *_metric_edits(head, base), *_step_edits(head, base))
 
 
 def _metrics(head: ProjectSpec, base: ProjectSpec) -> tuple[MetricSpec, ...]:
@@ -74,6 +108,12 @@ def _step(step: StepSpec, at_base: StepSpec | None) -> StepSpec:
         # The base has no such step to take: it runs as the change has it.
         return replace(step, base=False)
     return replace(at_base, base=True) if step.base or at_base.base else step
+
+
+def _name_edits(head: ProjectSpec, base: ProjectSpec) -> Iterable[Edit]:
+    if head.name != base.name:
+        says = f"this change renames the project `{base.name}` to `{head.name}`: it keeps its name until it is merged"
+        yield Edit(section="name", says=says)
 
 
 def _section_edits(head: ProjectSpec, base: ProjectSpec) -> Iterable[Edit]:

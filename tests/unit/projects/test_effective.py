@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from headway.projects.effective import edits, effective
+from headway.projects.effective import edits, effective, pair_with_base
 from headway.projects.model import (
     DeploySpec,
     EngineSpec,
@@ -125,3 +125,32 @@ def test_the_first_introduction_is_judged_by_its_own_file_and_says_so() -> None:
     found = effective(BASE, None)
     assert found == replace(BASE, steps=(BASE.steps[0], replace(BASE.steps[1], base=False)))
     assert "introduces the project" in says(BASE, None)
+
+
+def test_a_rename_does_not_shake_off_the_gates() -> None:
+    head = replace(BASE, name="churn2", gates=GatesSpec())
+    assert effective(head, BASE) == BASE
+    assert "renames the project `churn` to `churn2`" in says(head)
+
+
+@pytest.mark.parametrize(
+    ("heads", "expected", "removed"),
+    [
+        ([("a", "x"), ("b", "y")], ["a", "b"], []),
+        ([("renamed", "x"), ("b", "y")], ["a", "b"], []),
+        ([("a", "moved"), ("b", "y")], ["a", "b"], []),
+        ([("b", "x"), ("a", "y")], ["a", "b"], []),  # names exchanged: folders decide
+        ([("renamed", "x"), ("a", "decoy"), ("b", "y")], ["a", None, "b"], []),
+        ([("a", "decoy"), ("renamed", "x"), ("b", "y")], [None, "a", "b"], []),
+        ([("b", "y")], ["b"], ["a"]),
+        ([("new", "z"), ("a", "x"), ("b", "y")], [None, "a", "b"], []),
+        ([], [], ["a", "b"]),
+    ],
+)
+def test_each_project_is_paired_with_what_it_continues(
+    heads: list[tuple[str, str]], expected: list[str | None], removed: list[str]
+) -> None:
+    bases = [ProjectSpec(name="a", root="x"), ProjectSpec(name="b", root="y")]
+    paired = pair_with_base([ProjectSpec(name=name, root=root) for name, root in heads], bases)
+    assert [base.name if base else None for _, base in paired.pairs] == expected
+    assert [base.name for base in paired.removed] == removed
