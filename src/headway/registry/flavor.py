@@ -8,14 +8,19 @@ from typing import TYPE_CHECKING, Any
 
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
+from ruamel.yaml.events import CollectionEndEvent, CollectionStartEvent
 
 from headway.errors import NotFound, TooLarge, UsageError
 from headway.registry.digest import walk
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from headway.blobs.base import BlobStore
 
 MAX_MLMODEL = 1_000_000
+_MAX_EVENTS = 5_000  # keys, values and brackets; MLflow writes fewer than 300
+_MAX_DEPTH = 50
 _MAX_COLUMNS = 2_000
 
 # Formats whose reading can run code (security.md, row 7).
@@ -107,13 +112,27 @@ def parse_mlmodel(raw: bytes) -> dict[str, Any]:
     reader = YAML(typ="safe", pure=True)
     reader.allow_duplicate_keys = False
     try:
-        found = reader.load(raw.decode())
+        text = raw.decode()
+        _check_shape(reader.parse(text))
+        found = reader.load(text)
     except (YAMLError, UnicodeDecodeError, ValueError, RecursionError, AttributeError) as error:
         cause = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise UsageError("MLmodel is not plain YAML", cause=cause[:300], hint="log the model again") from None
     if not isinstance(found, dict):
         raise UsageError("MLmodel is not a mapping", hint="log the model again")
     return found
+
+
+def _check_shape(events: Iterable[Any]) -> None:
+    """Refuse a file made to keep the parser busy, as soon as that shows: it is quadratic in the depth."""
+    depth = 0
+    for count, event in enumerate(events):
+        depth += isinstance(event, CollectionStartEvent) - isinstance(event, CollectionEndEvent)
+        if count > _MAX_EVENTS or depth > _MAX_DEPTH:
+            raise TooLarge(
+                f"MLmodel has more than {_MAX_EVENTS} parts or {_MAX_DEPTH} levels",
+                hint="log the model again",
+            )
 
 
 def _fields(text: Any) -> tuple[Field, ...] | None:
