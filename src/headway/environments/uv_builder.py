@@ -19,7 +19,7 @@ from headway.environments.model import BuiltEnv, EnvKind, EnvSpec, Tier
 from headway.environments.operator_config import OperatorConfig, read_operator_config
 from headway.environments.requirements import Line, Requirements, Source, read_requirements
 from headway.environments.shelf import Shelf
-from headway.environments.uv_process import Ended, read_uv, run_uv
+from headway.environments.uv_process import Ended, read_uv, run_logged, run_uv
 from headway.errors import HeadwayError
 
 if TYPE_CHECKING:
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from typing import TextIO
 
 _EXPORTED = "the packages of uv.lock"
+_TESTS = r"/(tests?|testing)/"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -121,6 +122,7 @@ class UvBuilder:
             self._make_venv(build)
             if wanted is not None:
                 self._install(build, wanted)
+                self._compile_packages(build)
         except HeadwayError:
             build.shelf.discard(build.spec.digest)
             raise
@@ -197,7 +199,25 @@ class UvBuilder:
         command += [argument for link in self._operator.find_links for argument in ("--find-links", link)]
         if self._operator.no_index:
             command.append("--no-index")
-        return [*command, "--compile-bytecode"] if self._compile else command
+        return command
+
+    def _compile_packages(self, build: _Build) -> None:
+        """Compile what may be imported; code that cannot be compiled fails when it is imported, not here."""
+        if not self._compile:
+            return
+        started = time.monotonic()
+        path = build.shelf.path(build.spec.digest)
+        # Without site, so that no .pth file of a package runs; tests are a third of the files and imported by nobody.
+        python = (str(path / "bin" / "python"), "-I", "-S", "-m", "compileall", "-qq", "-j", "0", "-x", _TESTS)
+        run_logged(
+            (*python, *map(str, path.glob("lib/python*/site-packages"))),
+            cwd=build.scratch,
+            variables=self._variables(build.shelf),
+            log=build.log,
+            limit=self._limit,
+            held=(build.lock,),
+        )
+        build.say(f"compiled the packages in {time.monotonic() - started:.1f} s: they start faster from now on")
 
     def _check_may_build(self, build: _Build, missing: frozenset[str]) -> None:
         refused = sorted(missing - self._may_build) if build.tier is Tier.FORK else []

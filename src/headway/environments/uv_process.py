@@ -1,4 +1,4 @@
-"""One uv process: its output line by line into the log, its end in bounded time, its words kept for the failure."""
+"""One process of a build: its output line by line into the log, its end in bounded time, its last words kept."""
 
 from __future__ import annotations
 
@@ -41,8 +41,22 @@ def run_uv(
     held: tuple[int, ...] = (),
 ) -> Ended:
     """Run uv and return when it has ended; descriptors in `held` (locks) live as long as it does."""
+    command = (find_uv_bin(), *arguments)
+    return run_logged(command, cwd=cwd, variables=variables, log=log, limit=limit, held=held)
+
+
+def run_logged(
+    command: Sequence[str],
+    *,
+    cwd: Path,
+    variables: Mapping[str, str],
+    log: TextIO,
+    limit: timedelta,
+    held: tuple[int, ...] = (),
+) -> Ended:
+    """Run a program, its output going to the log as it comes; past the limit the whole group is killed."""
     process = subprocess.Popen(
-        (find_uv_bin(), *arguments),
+        tuple(command),
         cwd=cwd,
         env=dict(variables),
         stdin=subprocess.DEVNULL,
