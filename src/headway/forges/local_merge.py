@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from headway.errors import Conflict, Refused
@@ -26,7 +25,7 @@ class MergeResult:
 
     change: Change
     sha: str
-    updated: tuple[Path, ...]
+    updated: tuple[str, ...]  # paths
 
 
 def merge_change(
@@ -79,7 +78,7 @@ def merge_change(
                 actor=actor,
             )
             changes.append(change.repo_id, pushed, at=at)
-    return MergeResult(change=done, sha=merged, updated=tuple(each.path for each in followers))
+    return MergeResult(change=done, sha=merged, updated=tuple(str(each.path) for each in followers))
 
 
 def check_green(change: Change, statuses: tuple[WantedStatus, ...], required: tuple[str, ...]) -> None:

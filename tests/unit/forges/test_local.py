@@ -4,6 +4,7 @@ import threading
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
+import msgspec
 import pytest
 from sqlalchemy import select
 
@@ -388,6 +389,20 @@ def test_a_head_that_moved_since_it_was_looked_at_is_not_merged(
     with pytest.raises(Conflict, match="was pushed to"):
         merge(forge, repo_id, 1, head_sha=old)
     assert merge(forge, repo_id, 1, head_sha=new) == repository.head()
+
+
+def test_what_a_merge_says_can_be_sent(forge: LocalForge, repository: Repository, repo_id: str) -> None:
+    head = repository.commit("one", {"a.txt": "1\n"})
+    forge.open_change(repo_id, "one")
+    say(forge, repo_id, head, StatusState.SUCCESS)
+    result = forge.merge(repo_id, 1, actor=os_user(), method=MergeMethod.MERGE, required=(CONTEXT,))
+    sent = msgspec.json.decode(msgspec.json.encode(result))
+    assert (sent["sha"], sent["updated"], sent["change"]["state"]) == (
+        repository.head(),
+        [str(repository.path)],
+        "merged",
+    )
+    assert msgspec.json.encode(forge.show(repo_id, 1))
 
 
 def test_a_merge_is_done_once(forge: LocalForge, repository: Repository, repo_id: str) -> None:
