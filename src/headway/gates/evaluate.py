@@ -16,6 +16,7 @@ How a rule is judged:
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Iterable, Iterator, Sequence
 
@@ -37,11 +38,22 @@ def evaluate(
     head_sha: str = "",
 ) -> Verdict:
     """Apply every rule; the outcome is that of the worst check that has weight."""
-    bench = Bench(metrics=metrics, candidate=candidate, baseline=baseline)
+    bench = Bench(metrics=metrics, candidate=candidate, baseline=_on_same_rows(candidate, baseline))
     found = [check for rule in rules for check in checks_of(rule, bench)]
     checks, unknown = apply_overrides(found, overrides, head_sha=head_sha)
     notes = (*_notes(bench, checks), *unknown)
     return Verdict(outcome=_sum(checks, candidate), checks=checks, notes=tuple(dict.fromkeys(notes)))
+
+
+def _on_same_rows(candidate: Side, baseline: Side | None) -> Side | None:
+    """The baseline, without its rows when they are not the candidate's: unlike rows are no pairs."""
+    if baseline is None or baseline.joined is None or candidate.joined is None:
+        return baseline
+    ours, theirs = candidate.joined, baseline.joined
+    if ours.key == theirs.key and ours.rows.label.size == theirs.rows.label.size:
+        return baseline
+    why = "its predictions are for another hold-out; train the baseline again to compare on the same rows"
+    return dataclasses.replace(baseline, joined=None, problem=why)
 
 
 def outcome_of(check: Check) -> Outcome:
@@ -68,6 +80,8 @@ def _notes(bench: Bench, checks: Sequence[Check]) -> Iterator[str]:
         yield f"{candidate.evidence.label}: {candidate.evidence.problem}"
     if candidate.joined is not None:
         yield from candidate.joined.notes
+    if bench.baseline is not None and bench.baseline.problem:
+        yield f"{bench.baseline.evidence.label}: {bench.baseline.problem}"
     small = [each.slice for each in checks if not each.judged]
     if small:
         listed = ", ".join(dict.fromkeys(small[:6])) + (" …" if len(small) > 6 else "")

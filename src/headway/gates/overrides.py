@@ -23,7 +23,7 @@ def apply_overrides(
     for override in sorted(overrides, key=lambda each: (each.check, each.actor, each.reason)):
         if not head_sha or override.head_sha != head_sha:
             continue
-        named = [position for position, check in enumerate(result) if _names(override.check, check)]
+        named = [position for position, check in enumerate(result) if names(override.check, check)]
         if not named:
             notes.append(_unknown(override, checks))
         for position in named:
@@ -37,7 +37,7 @@ def apply_overrides(
     return tuple(result), tuple(notes)
 
 
-def _names(word: str, check: Check) -> bool:
+def names(word: str, check: Check) -> bool:
     """By the check's id, by its rule's id (all its slices), or by the slice alone."""
     return word in (check.id, rule_of(check)) or (bool(check.slice) and word in (check.slice, quote(check.slice)))
 

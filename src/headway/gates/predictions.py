@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import gzip
+import hashlib
 import io
 import math
 import zlib
@@ -58,6 +59,7 @@ class Joined:
     rows: Rows
     slices: dict[str, Texts] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    key: str = ""  # digest of ids and labels in their order: rows may be paired only where it is equal
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -104,7 +106,16 @@ def join(predictions: Table, holdout: Holdout, spec: PredictionsSpec) -> Joined 
         slices, notes = _slices(predictions, holdout, spec, order=order)
     except _Unusable as error:
         return Problem(message=str(error))
-    return Joined(rows=Rows(label=labels, prediction=values, score=scores), slices=slices, notes=notes)
+    rows = Rows(label=labels, prediction=values, score=scores)
+    return Joined(rows=rows, slices=slices, notes=notes, key=_key(holdout.table, spec))
+
+
+def _key(holdout: Table, spec: PredictionsSpec) -> str:
+    digest = hashlib.sha256()
+    for name in (spec.id, spec.label):
+        for value in holdout.columns[name]:
+            digest.update(value.encode("utf-8", "surrogatepass") + b"\0")
+    return digest.hexdigest()
 
 
 def _order(predictions: Table, holdout: Holdout, spec: PredictionsSpec) -> list[int]:

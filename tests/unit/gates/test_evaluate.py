@@ -479,3 +479,24 @@ def test_a_known_metric_has_its_direction_without_a_spec() -> None:
 def test_notes_of_the_join_are_shown() -> None:
     joined = dataclasses.replace(_joined([True] * 4), notes=("slice column x comes from the predictions",))
     assert evaluate([], metrics=(), candidate=_side(joined=joined)).notes == joined.notes
+
+
+def test_rows_of_another_holdout_are_no_pairs() -> None:
+    ours = dataclasses.replace(_by_origin(300, 200, 10), key="new")
+    same_size = dataclasses.replace(_by_origin(300, 200, 10), key="old")
+    smaller = dataclasses.replace(_joined([True] * 4), key="new")
+    rule = dataclasses.replace(PAIRED, slices=("origin",), min_rows=100)
+    for theirs in (same_size, smaller):
+        baseline = _side("production", joined=theirs, acc=0.99)
+        for each in (PAIRED, rule):
+            verdict = _judge(each, _side(joined=ours), baseline)
+            assert verdict.outcome is Outcome.FAIL
+            assert "for another hold-out" in verdict.checks[0].message
+            assert "production: its predictions are for another hold-out" in verdict.notes[0]
+
+
+def test_a_whole_metric_falls_back_to_the_recorded_number_of_another_holdout() -> None:
+    ours = dataclasses.replace(_joined([True, True, True, False]), key="new")
+    baseline = _side("production", joined=dataclasses.replace(_joined([True] * 4), key="old"), acc=0.7)
+    check = _only(_judge(GateSpec(id="g", metric="acc", max_regression=0.0), _side(joined=ours), baseline))
+    assert (check.state, check.baseline) == (CheckState.PASSED, 0.7)

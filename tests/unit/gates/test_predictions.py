@@ -203,3 +203,16 @@ def test_a_holdout_with_ids_twice_is_no_holdout(tmp_path: Path) -> None:
     fine = read_holdout(_write(tmp_path, "h.csv", HOLDOUT), SPEC)
     assert isinstance(fine, Holdout)
     assert fine.positions == {"1": 0, "2": 1, "3": 2}
+
+
+def test_the_key_tells_holdouts_apart(tmp_path: Path) -> None:
+    first, again, other, moved = (
+        _join(tmp_path, holdout=text)
+        for text in (HOLDOUT, HOLDOUT, HOLDOUT.replace("2,1,", "2,0,"), HOLDOUT.replace("EWR", "LGA"))
+    )
+    assert isinstance(first, Joined)
+    assert isinstance(again, Joined)
+    assert isinstance(other, Joined)
+    assert isinstance(moved, Joined)
+    assert first.key == again.key == moved.key
+    assert first.key != other.key

@@ -43,7 +43,7 @@ REGRESSION = {
 
 @pytest.mark.parametrize("ties", [False, True])
 @pytest.mark.parametrize("name", sorted(BINARY))
-def test_classification_agrees_with_scikit_learn(name: str, ties: bool) -> None:
+def test_classification_agrees_with_scikit_learn(name: str, *, ties: bool) -> None:
     for seed in range(5):
         rows = _rows(seed, ties=ties)
         assert METRICS[name].value(rows) == pytest.approx(BINARY[name](rows), abs=1e-12)
