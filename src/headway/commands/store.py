@@ -37,8 +37,8 @@ class CommandStore:
         """
         values = {name: getattr(command, name) for name in _FIELDS}
         insert = sqlite.insert if self._tx.dialect.name == "sqlite" else postgresql.insert
-        added = self._tx.execute(insert(schema.command).values(values).on_conflict_do_nothing())
-        if added.rowcount == 0:
+        row = insert(schema.command).values(values).on_conflict_do_nothing().returning(schema.command.c.id)
+        if self._tx.execute(row).scalar() is None:
             return self._existing(command)
         events.record(
             self._tx,

@@ -1,17 +1,13 @@
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 
-import pytest
 from sqlalchemy import select
 
 from headway.commands.inbox import MOST_TRIES, InboxState, InboxStore, body_key
 from headway.db import schema
-from headway.db.connection import Database, open_database
-from headway.db.migrate import migrate
+from headway.db.connection import Database
 from headway.forges.model import BranchPushed, Change, ChangeMoved, ChangeState, CommentCreated, PostedComment
 
 AT = datetime(2026, 11, 2, 14, 2, tzinfo=UTC)
@@ -36,14 +32,6 @@ COMMENT = CommentCreated(
 )
 MOVED = ChangeMoved(delivery="d2", action="pushed", change=CHANGE, actor="maria")
 PUSHED = BranchPushed(delivery="d3", repo_id="gh:1", branch="main", before_sha=None, after_sha="c" * 40, actor="maria")
-
-
-@pytest.fixture
-def db(tmp_path: Path) -> Iterator[Database]:
-    database = open_database(f"sqlite:///{tmp_path / 'headway.db'}")
-    migrate(database)
-    yield database
-    database.close()
 
 
 def test_events_come_back_whole_and_in_order(db: Database) -> None:

@@ -1,9 +1,7 @@
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 
 import pytest
 from sqlalchemy import select
@@ -11,20 +9,11 @@ from sqlalchemy import select
 from headway.commands.model import Command, CommandState, Origin, Verb
 from headway.commands.store import CommandStore
 from headway.db import schema
-from headway.db.connection import Database, open_database
-from headway.db.migrate import migrate
+from headway.db.connection import Database
 from headway.errors import Conflict, NotFound
 from headway.ids import new_id
 
 AT = datetime(2026, 11, 2, 14, 2, tzinfo=UTC)
-
-
-@pytest.fixture
-def db(tmp_path: Path) -> Iterator[Database]:
-    database = open_database(f"sqlite:///{tmp_path / 'headway.db'}")
-    migrate(database)
-    yield database
-    database.close()
 
 
 def command(**changed: object) -> Command:
