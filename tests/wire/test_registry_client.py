@@ -16,7 +16,7 @@ from headway.registry.flavor import read_flavor
 from headway.registry.model import Lineage
 from headway.registry.store import RegistryStore
 
-pytestmark = [pytest.mark.mlflow, pytest.mark.filterwarnings("default")]
+pytestmark = [pytest.mark.mlflow, pytest.mark.filterwarnings("ignore")]
 
 
 @pytest.fixture(scope="module")
