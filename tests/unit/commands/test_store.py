@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
@@ -135,3 +136,17 @@ def test_an_answer_is_kept(db: Database) -> None:
         made = CommandStore(tx).add(command())
         CommandStore(tx).answer(made.id, "already trained")
         assert CommandStore(tx).get(made.id).answer == "already trained"
+
+
+def test_one_line_makes_one_command_also_when_many_take_it_at_once(db: Database) -> None:
+    def take(made: Command) -> str:
+        with db.write() as tx:
+            return CommandStore(tx).add(made).id
+
+    tries = [command() for _ in range(8)]
+    with ThreadPoolExecutor(max_workers=4) as pool:
+        kept = set(pool.map(take, tries))
+    assert len(kept) == 1
+    with db.read() as tx:
+        assert [each.id for each in CommandStore(tx).of_change("local:1", 7)] == list(kept)
+    assert sum(len(events_of(db, made.id)) for made in tries) == 1
