@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from headway.commands.grammar import shown
-from headway.commands.model import Answer, ParsedCommand
+from headway.commands.model import Answer, Command, ParsedCommand
 from headway.commands.nearest import nearest
 
 
@@ -18,7 +18,7 @@ class NamedCheck:
     reason: str
 
 
-def named_check(command: ParsedCommand, checks: Sequence[str]) -> NamedCheck | Answer:
+def named_check(command: ParsedCommand | Command, checks: Sequence[str]) -> NamedCheck | Answer:
     """Return the one of `checks` that `/override` names, or the answer that lists what may be named.
 
     People rarely quote: in `/override val_auc by origin late data` the name ends where the longest

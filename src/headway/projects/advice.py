@@ -29,8 +29,6 @@ def _about_holdout(project: ProjectSpec) -> tuple[str, ...]:
     path = predictions.holdout_path
     for step in project.steps:
         if any(path == output or path.startswith(f"{output}/") for output in step.outputs) and not step.base:
-            return (
-                f"the hold-out `{path}` is written by the step `{step.name}`, which a change can edit: "
-                "add `from: base` to it, so that no change grades itself",
-            )
+            says = f"the hold-out `{path}` is written by the step `{step.name}`, which a change can edit: "
+            return (says + "add `from: base` to it, so that no change grades itself",)
     return ()
