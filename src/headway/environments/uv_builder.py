@@ -4,30 +4,32 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import shutil
-import sys
 import time
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from headway.environments.failure import BuildFailed, BuildInterrupted, explain, needs_build, normal
 from headway.environments.files import FolderFiles
-from headway.environments.find import describe, read_project
 from headway.environments.model import BuiltEnv, EnvKind, EnvSpec, Tier
 from headway.environments.operator_config import OperatorConfig, read_operator_config
-from headway.environments.requirements import Line, Requirements, Source, read_requirements
+from headway.environments.requirements import Line, Requirements, Source
+from headway.environments.sealed_build import Sealing, WheelOrder, build_wheel, keep_wheel
 from headway.environments.shelf import Shelf
-from headway.environments.uv_process import Ended, read_uv, run_logged, run_uv
+from headway.environments.trim import prune_shelf
+from headway.environments.uv_process import Ended, run_logged, run_uv
+from headway.environments.wanted import as_text, check_sources, interpreter, may_require_hashes, read_wanted
 from headway.errors import HeadwayError
+from headway.ids import digest_file
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping
-    from pathlib import Path
     from typing import TextIO
 
-_EXPORTED = "the packages of uv.lock"
 _TESTS = r"/(tests?|testing)/"
 
 
@@ -60,8 +62,12 @@ class UvBuilder:
         limit: timedelta = timedelta(minutes=30),
         python_downloads: bool = False,
         compile_bytecode: bool = True,
+        sealing: Sealing | None = None,
     ) -> None:
-        """Use `root` for environments and caches; `may_build` names what even code from a fork may have built."""
+        """Use `root` for environments and caches; `may_build` names what even code from a fork may have built.
+
+        With `sealing` whatever must be built is built in the sandbox; without it, outside, and never for a fork.
+        """
         self._shelves = {tier: Shelf(root.absolute(), tier) for tier in Tier}
         self._operator = read_operator_config(os.environ) if operator is None else operator
         self._may_build = frozenset(normal(each) for each in may_build)
@@ -69,6 +75,7 @@ class UvBuilder:
         self._python_downloads = python_downloads
         # Environments are read-only at run time, so what is not compiled now is compiled at every start.
         self._compile = compile_bytecode
+        self._sealing = sealing
 
     def find(self, digest: str, tier: Tier) -> BuiltEnv | None:
         """Return a finished environment of this tier or a higher one, the highest first."""
@@ -106,7 +113,8 @@ class UvBuilder:
 
     def prune(self, keep: Collection[str]) -> int:
         """Remove environments that are not in `keep`, and of the cache what only they used."""
-        return sum(self._prune_shelf(shelf, frozenset(keep)) for shelf in self._shelves.values())
+        kept = frozenset(keep)
+        return sum(prune_shelf(shelf, kept, variables=self._variables(shelf)) for shelf in self._shelves.values())
 
     # --- one build ------------------------------------------------------------------------------
 
@@ -118,7 +126,7 @@ class UvBuilder:
             for clause in wanted.ignored if wanted else ():
                 build.say(clause)
             if wanted is not None:
-                _check_sources(wanted, build.tier)
+                check_sources(wanted, build.tier)
             self._make_venv(build)
             if wanted is not None:
                 self._install(build, wanted)
@@ -132,74 +140,80 @@ class UvBuilder:
         return made
 
     def _wanted(self, build: _Build) -> Requirements | None:
-        spec, files = build.spec, FolderFiles(build.source)
-        if spec.kind is EnvKind.NONE:
+        if build.spec.kind is EnvKind.NONE:
             build.say("no lock file, requirements or pyproject.toml: a bare Python without packages")
             return None
-        _prove(spec, files)
-        if spec.kind is EnvKind.UV_LOCK:
-            return self._export(build, files)
-        if spec.kind is EnvKind.PYPROJECT:
-            build.say(f"{spec.files[0]} has no lock file: versions are chosen now; `uv lock` would pin them")
-            return read_project(files, spec.files[0]).wanted
-        return read_requirements(files, spec.files[0])
-
-    def _export(self, build: _Build, files: Mapping[str, bytes]) -> Requirements:
-        """Turn uv.lock into names, versions and hashes: the addresses in it are the change's, not the operator's."""
-        for path in build.spec.files:
-            copy = build.scratch / "lock" / path
-            copy.parent.mkdir(parents=True, exist_ok=True)
-            copy.write_bytes(files[path])
-        folder = (build.scratch / "lock" / build.spec.files[0]).parent
-        options = ("--frozen", "--no-config", "--no-emit-workspace", "--no-header", "--no-annotate")
-        python = ("--python", _interpreter(build.spec.python), "--no-python-downloads")
-        ended = read_uv(("export", *options, *python), cwd=folder, variables=self._variables(build.shelf))
-        if ended.exit_code != 0:
-            raise explain(ended.output, build.spec)
-        wanted = read_requirements(
-            {**dict.fromkeys(build.spec.files, b""), _EXPORTED: ended.output.encode()}, _EXPORTED
-        )
-        members = len(build.spec.files) > 2
-        note = "packages of the workspace are not installed: add their folders to PYTHONPATH in `env: variables:`"
-        return Requirements(lines=wanted.lines, ignored=(note,) if members else (), files=build.spec.files)
+        variables = self._variables(build.shelf)
+        return read_wanted(build.spec, FolderFiles(build.source), scratch=build.scratch, variables=variables)
 
     def _make_venv(self, build: _Build) -> None:
-        options = ["--python", _interpreter(build.spec.python), "--no-project"]
+        options = ["--python", interpreter(build.spec.python), "--no-project"]
         if not self._python_downloads:
             options.append("--no-python-downloads")
         self._uv(build, ("venv", *options, str(build.shelf.path(build.spec.digest))), quiet=True)
 
     def _install(self, build: _Build, wanted: Requirements) -> None:
-        command = [*self._install_command(build), *_written(build, wanted)]
-        if build.spec.kind is EnvKind.UV_LOCK:
-            command.append("--no-deps")
-        if _may_require_hashes(wanted):
-            command.append("--require-hashes")
-        if not any(not line.is_constraint for line in wanted.lines):
+        if all(line.is_constraint for line in wanted.lines):
             build.say("nothing is required: a bare Python without packages")
             return
-        built: frozenset[str] = _must_build(wanted)
+        made: dict[str, Path] = {}  # wheels that were built in the sandbox
+        built: frozenset[str] = frozenset()
+        if self._sealing is None:
+            built = frozenset(line.name for line in wanted.lines if line.source is Source.GIT and line.name)
         while True:
             exceptions = [argument for name in sorted(built) for argument in ("--no-binary", name)]
-            ended = self._run(build, (*command, *exceptions))
+            ended = self._run(build, (*self._install_command(build, wanted, made), *exceptions))
             if ended.exit_code == 0:
                 return
-            missing = needs_build(ended.output) - built
+            missing = needs_build(ended.output) - built - made.keys()
             if not missing or ended.is_timed_out:
                 raise self._failure(build, ended)
             self._check_may_build(build, missing)
-            build.say(
-                f"no wheel for {', '.join(sorted(missing))}: building from source, which runs code of the package"
-            )
-            built |= missing
+            if self._sealing is None:
+                build.say(f"no wheel for {', '.join(sorted(missing))}: building from source, outside any sandbox")
+                built |= missing
+            else:
+                made |= {name: self._make_wheel(build, wanted, name, self._sealing) for name in sorted(missing)}
 
-    def _install_command(self, build: _Build) -> list[str]:
+    def _make_wheel(self, build: _Build, wanted: Requirements, name: str, sealing: Sealing) -> Path:
+        build.say(f"no wheel for {name}: building it from source in the sandbox")
+        lines = [line for line in wanted.lines if line.name == name]
+        local = tuple(Path(each).expanduser() for each in self._operator.find_links if "://" not in each)
+        order = WheelOrder(
+            name=name,
+            requirement=as_text(lines, build.source).strip() or name,
+            folder=build.scratch / f"build-{name}",
+            env_path=build.shelf.path(build.spec.digest),
+            options=tuple(self._index_options()),
+            readable=local,
+            limit=self._limit,
+            lock=build.lock,
+        )
+        wheel, ended = build_wheel(order, sealing, variables=self._operator.variables, log=build.log)
+        if wheel is None:
+            raise self._failure(build, ended)
+        return keep_wheel(wheel, build.scratch / "wheelhouse")
+
+    def _install_command(self, build: _Build, wanted: Requirements, made: Mapping[str, Path]) -> list[str]:
         python = build.shelf.path(build.spec.digest) / "bin" / "python"
-        command = ["pip", "install", "--python", str(python), "--only-binary", ":all:"]
-        command += [argument for link in self._operator.find_links for argument in ("--find-links", link)]
-        if self._operator.no_index:
-            command.append("--no-index")
+        command = ["pip", "install", "--python", str(python), "--only-binary", ":all:", *self._index_options()]
+        if build.spec.kind is EnvKind.UV_LOCK:
+            command.append("--no-deps")
+        lines = [_from_wheel(line, made[line.name]) if line.name in made else line for line in wanted.lines]
+        if may_require_hashes(lines):
+            command.append("--require-hashes")
+        if made:
+            command += ["--find-links", str(build.scratch / "wheelhouse")]
+        for option, name, is_constraint in (("-r", "wanted.txt", False), ("-c", "constraints.txt", True)):
+            text = as_text((line for line in lines if line.is_constraint is is_constraint), build.source)
+            if text:
+                (build.scratch / name).write_text(text, encoding="utf-8")
+                command += [option, name]
         return command
+
+    def _index_options(self) -> list[str]:
+        options = [argument for link in self._operator.find_links for argument in ("--find-links", link)]
+        return [*options, "--no-index"] if self._operator.no_index else options
 
     def _compile_packages(self, build: _Build) -> None:
         """Compile what may be imported; code that cannot be compiled fails when it is imported, not here."""
@@ -220,11 +234,14 @@ class UvBuilder:
         build.say(f"compiled the packages in {time.monotonic() - started:.1f} s: they start faster from now on")
 
     def _check_may_build(self, build: _Build, missing: frozenset[str]) -> None:
-        refused = sorted(missing - self._may_build) if build.tier is Tier.FORK else []
+        if build.tier is not Tier.FORK:
+            return
+        refused = sorted(missing if self._sealing is None else missing - self._may_build)
         if refused:
             raise BuildFailed(
                 f"the environment was not made: no wheel for {', '.join(refused)}, and a fork may not build it",
-                cause="building runs the package's own code",
+                cause="building runs the package's own code"
+                + ("" if self._sealing else ", and this machine has no sandbox for it"),
                 hint="choose versions with wheels, or ask a maintainer to push the branch into this repository",
             )
 
@@ -256,38 +273,6 @@ class UvBuilder:
     def _variables(self, shelf: Shelf) -> dict[str, str]:
         return {**self._operator.variables, "UV_CACHE_DIR": str(shelf.cache), "UV_NO_PROGRESS": "1", "NO_COLOR": "1"}
 
-    # --- pruning --------------------------------------------------------------------------------
-
-    def _prune_shelf(self, shelf: Shelf, keep: frozenset[str]) -> int:
-        gone = [digest for digest in shelf.digests() if digest not in keep]
-        if not shelf.folder.is_dir():
-            return 0
-        before = shelf.size()
-        dropped: set[str] = set()
-        for digest in gone:
-            names = set(shelf.packages(digest))
-            with shelf.try_lock(digest) as is_held:
-                if is_held:
-                    shelf.discard(digest)
-                    dropped |= names
-        kept = shelf.digests()
-        if not set(kept) & set(gone):  # otherwise somebody builds, and uses the cache
-            unused = sorted(dropped - {name for digest in kept for name in shelf.packages(digest)})
-            self._trim_cache(shelf, unused, is_empty=not kept)
-        return max(0, before - shelf.size())
-
-    def _trim_cache(self, shelf: Shelf, unused: list[str], *, is_empty: bool) -> None:
-        if not shelf.cache.is_dir():
-            return
-        # A build that began just now holds the cache: the next pruning will do.
-        variables = {**self._variables(shelf), "UV_LOCK_TIMEOUT": "5"}
-        if is_empty:
-            read_uv(("cache", "clean", "--quiet"), cwd=shelf.folder, variables=variables)
-            return
-        if unused:
-            read_uv(("cache", "clean", "--quiet", *unused), cwd=shelf.folder, variables=variables)
-        read_uv(("cache", "prune", "--quiet"), cwd=shelf.folder, variables=variables)
-
 
 @contextmanager
 def _scratch(shelf: Shelf, digest: str) -> Iterator[Path]:
@@ -302,55 +287,10 @@ def _scratch(shelf: Shelf, digest: str) -> Iterator[Path]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _interpreter(python: str) -> str:
-    if python == f"{sys.version_info.major}.{sys.version_info.minor}":
-        return os.path.realpath(sys.executable)  # asking the whole machine for it takes far longer
-    return python
-
-
-def _prove(spec: EnvSpec, files: Mapping[str, bytes]) -> None:
-    missing = [path for path in spec.files if path not in files]
-    actual = None if missing else describe(files, kind=spec.kind, path=spec.files[0], python=spec.python)
-    if actual is None or actual.digest != spec.digest:
-        raise BuildFailed(
-            f"the files that describe the environment are not those that were planned with: {', '.join(spec.files)}",
-            cause=f"missing: {', '.join(missing)}" if missing else "their digest differs",
-            hint="plan again at this commit",
-        )
-
-
-def _check_sources(wanted: Requirements, tier: Tier) -> None:
-    direct = [line for line in wanted.lines if line.source in (Source.URL, Source.GIT)]
-    if direct and tier is Tier.FORK:
-        raise BuildFailed(
-            f"the environment was not made: {direct[0].where} takes {direct[0].text!r} from an address of its own",
-            cause="code from a fork gets packages from the operator's index only",
-            hint="name a released version, or ask a maintainer to push the branch into this repository",
-        )
-
-
-def _must_build(wanted: Requirements) -> frozenset[str]:
-    return frozenset(line.name for line in wanted.lines if line.source is Source.GIT and line.name)
-
-
-def _may_require_hashes(wanted: Requirements) -> bool:
-    if not wanted.is_hashed:
-        return False
-    # A git commit is its own proof and has no hash to state.
-    return all(line.source is not Source.GIT for line in wanted.lines)
-
-
-def _written(build: _Build, wanted: Requirements) -> list[str]:
-    arguments: list[str] = []
-    for option, name, is_constraint in (("-r", "wanted.txt", False), ("-c", "constraints.txt", True)):
-        lines = [line for line in wanted.lines if line.is_constraint is is_constraint]
-        if lines:
-            text = "\n".join(_line_text(line, build.source) for line in lines)
-            (build.scratch / name).write_text(text + "\n", encoding="utf-8")
-            arguments += [option, name]
-    return arguments
-
-
-def _line_text(line: Line, source: Path) -> str:
-    text = str(source.resolve() / line.text) if line.source is Source.WHEEL else line.text
-    return " ".join((text, *(f"--hash={each}" for each in line.hashes)))
+def _from_wheel(line: Line, wheel: Path) -> Line:
+    if line.is_constraint:
+        return line
+    extras = re.match(r"[A-Za-z0-9._-]+\s*(\[[^\]]*\])?", line.text)
+    text = f"{line.name}{(extras[1] or '') if extras else ''} @ {wheel.as_uri()}"
+    # No lock file can know the hash of what was made just now: that of its source was checked in the sandbox.
+    return replace(line, text=text, source=Source.URL, hashes=(f"sha256:{digest_file(wheel)}",) if line.hashes else ())

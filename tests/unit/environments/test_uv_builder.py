@@ -182,13 +182,15 @@ def test_only_trusted_code_may_have_something_built(tmp_path: Path, wheels: Path
     assert not (tmp_path / "watched/ran").exists()
     built, log = build(builder(tmp_path), given, Tier.CHANGE)
     assert built.packages == 2
-    assert "no wheel for slow: building from source, which runs code of the package" in log
+    assert "no wheel for slow: building from source, outside any sandbox" in log
     assert (tmp_path / "watched/ran").exists()
 
 
-def test_an_allow_list_lets_a_fork_build_what_it_names(tmp_path: Path, wheels: Path) -> None:
-    built, _ = build(builder(tmp_path, may_build=("Slow",)), project(tmp_path, requirements__txt="slow\n"), Tier.FORK)
-    assert built.packages == 1
+def test_without_a_sandbox_a_fork_builds_nothing_at_all(tmp_path: Path, wheels: Path) -> None:
+    given = project(tmp_path, requirements__txt="slow\n")
+    with pytest.raises(BuildFailed, match="a fork may not build it") as caught:
+        build(builder(tmp_path, may_build=("slow",)), given, Tier.FORK)
+    assert "no sandbox" in caught.value.cause
 
 
 def test_a_build_sees_nothing_of_the_servers_secrets(
