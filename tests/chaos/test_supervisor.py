@@ -40,13 +40,19 @@ def attempts(tmp_path: Path, report: IsolationReport) -> Attempts:
 
 
 @pytest.fixture
+def best(tmp_path: Path, levels: dict[str, IsolationReport]) -> Attempts:
+    """For what has nothing to do with walls: the level that people get."""
+    return Attempts(tmp_path, levels["L2"])
+
+
+@pytest.fixture
 def marker() -> str:
     """An argument for `sleep` by which its process is found again."""
     return f"31536{secrets.randbelow(10**9):09d}"
 
 
-def test_a_signal_becomes_128_and_its_number(attempts: Attempts) -> None:
-    end = attempts.run("import os, signal; os.kill(os.getpid(), signal.SIGABRT)")
+def test_a_signal_becomes_128_and_its_number(best: Attempts) -> None:
+    end = best.run("import os, signal; os.kill(os.getpid(), signal.SIGABRT)")
     assert (end.exit_code, end.reason) == (134, "")
 
 
@@ -122,12 +128,12 @@ def children_of(pid: int) -> list[int]:
     return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
 
 
-def test_a_reboot_makes_a_running_attempt_lost(attempts: Attempts, report: IsolationReport) -> None:
-    handle = attempts.start("import time; time.sleep(600)")
-    attempts.wait_alive(handle)
-    os.kill(attempts.started(handle)["pid"], signal.SIGKILL)
-    attempts.wait(handle, lambda seen: isinstance(seen, Lost))
-    rebooted = LocalEngine(attempts.root, isolation=report, boot_id="another")
+def test_a_reboot_makes_a_running_attempt_lost(best: Attempts) -> None:
+    handle = best.start("import time; time.sleep(600)")
+    best.wait_alive(handle)
+    os.kill(best.started(handle)["pid"], signal.SIGKILL)
+    best.wait(handle, lambda seen: isinstance(seen, Lost))
+    rebooted = LocalEngine(best.root, isolation=best.engine._isolation, boot_id="another")
     assert "restarted" in rebooted.observe(handle).why
 
 
@@ -145,11 +151,11 @@ def test_many_starts_at_once_run_the_code_once(attempts: Attempts, report: Isola
     assert (attempts.root / spec.id / "work" / "runs").read_text() == "x"
 
 
-def test_a_stop_before_the_start_means_that_it_never_runs(attempts: Attempts) -> None:
-    spec = attempts.spec("open('ran', 'w')")
-    (attempts.root / spec.id / "stop").touch()
-    assert attempts.end(attempts.engine.start(spec)).reason == "cancelled"
-    assert not (attempts.root / spec.id / "work" / "ran").exists()
+def test_a_stop_before_the_start_means_that_it_never_runs(best: Attempts) -> None:
+    spec = best.spec("open('ran', 'w')")
+    (best.root / spec.id / "stop").touch()
+    assert best.end(best.engine.start(spec)).reason == "cancelled"
+    assert not (best.root / spec.id / "work" / "ran").exists()
 
 
 def test_a_program_that_is_not_there_is_said(attempts: Attempts) -> None:
@@ -159,20 +165,20 @@ def test_a_program_that_is_not_there_is_said(attempts: Attempts) -> None:
     assert "no-such-program" in attempts.text(handle)
 
 
-def test_a_flood_of_output_is_cut_and_holds_nothing_up(attempts: Attempts) -> None:
-    handle = attempts.start("import os\nfor _ in range(400): os.write(1, b'x' * 99999 + b'\\n')", log_limit_mb=1)
-    end = attempts.end(handle)
+def test_a_flood_of_output_is_cut_and_holds_nothing_up(best: Attempts) -> None:
+    handle = best.start("import os\nfor _ in range(400): os.write(1, b'x' * 99999 + b'\\n')", log_limit_mb=1)
+    end = best.end(handle)
     assert (end.exit_code, end.reason) == (0, "")
-    assert (attempts.root / handle / "log").stat().st_size < (1 << 20) + 1000
-    text = attempts.text(handle)
+    assert (best.root / handle / "log").stat().st_size < (1 << 20) + 1000
+    text = best.text(handle)
     assert "[headway] log cut here: it reached 1 MB" in text
     assert "38,951,424 further bytes of output were dropped" in text
 
 
-def test_output_without_line_ends_and_without_sense_is_read(attempts: Attempts) -> None:
-    handle = attempts.start("import os; os.write(1, b'\\xff\\xfe' * 40000 + b'\\nlast')")
-    attempts.end(handle)
-    lines = [line.text for line in attempts.engine.logs(handle)]
+def test_output_without_line_ends_and_without_sense_is_read(best: Attempts) -> None:
+    handle = best.start("import os; os.write(1, b'\\xff\\xfe' * 40000 + b'\\nlast')")
+    best.end(handle)
+    lines = [line.text for line in best.engine.logs(handle)]
     assert lines[-1] == "last"
     assert all(len(line) <= 65536 for line in lines)
 
@@ -222,24 +228,24 @@ def test_a_memory_hog_is_stopped(tmp_path: Path, report: IsolationReport, held_b
     assert end.peak_memory_mb > 50
 
 
-def test_a_full_folder_stops_it(attempts: Attempts) -> None:
+def test_a_full_folder_stops_it(best: Attempts) -> None:
     code = (
         "import itertools, time\n"
         "for n in itertools.count():\n"
         "    with open(f'f{n}', 'wb') as f: f.write(b'x' * 4_000_000)\n"
         "    time.sleep(0.01)"
     )
-    handle = attempts.start(code, resources=Resources(disk_mb=30))
-    assert attempts.end(handle).reason == "disk"
-    assert "its limit is 30 MB" in attempts.text(handle)
+    handle = best.start(code, resources=Resources(disk_mb=30))
+    assert best.end(handle).reason == "disk"
+    assert "its limit is 30 MB" in best.text(handle)
 
 
-def test_one_file_cannot_grow_over_the_limit(attempts: Attempts) -> None:
+def test_one_file_cannot_grow_over_the_limit(best: Attempts) -> None:
     code = "import os\nwith open('big', 'wb') as f:\n    while True: f.write(b'x' * 1_000_000)"
-    handle = attempts.start(code, resources=Resources(disk_mb=8))
-    end = attempts.end(handle)
+    handle = best.start(code, resources=Resources(disk_mb=8))
+    end = best.end(handle)
     assert end.exit_code != 0
-    assert (attempts.root / handle / "work" / "big").stat().st_size <= 8 << 20
+    assert (best.root / handle / "work" / "big").stat().st_size <= 8 << 20
 
 
 def test_what_it_used_is_recorded(attempts: Attempts) -> None:
@@ -280,10 +286,10 @@ def test_no_network_where_it_cannot_be_taken_away_is_refused(tmp_path: Path) -> 
         attempts.start("", minimum_isolation=Isolation.L2)
 
 
-def test_paths_that_lead_out_are_refused(attempts: Attempts) -> None:
+def test_paths_that_lead_out_are_refused(best: Attempts) -> None:
     for changes in ({"cwd": "../out"}, {"cwd": "/etc"}, {"readable": ("/no/such/data",)}):
         with pytest.raises(UsageError):
-            attempts.start("", **changes)
+            best.start("", **changes)
 
 
 def test_a_damaged_environment_fails_with_its_reason(attempts: Attempts, tmp_path: Path) -> None:

@@ -26,9 +26,10 @@ def levels(tmp_path_factory: pytest.TempPathFactory) -> dict[str, IsolationRepor
     return {"L0": IsolationReport(level=0), "L2": probe_isolation(tmp_path_factory.mktemp("probe"))}
 
 
-@pytest.fixture(params=["L0", "L2-no-network"])
+@pytest.fixture
 def network(request: pytest.FixtureRequest) -> str:
-    return request.param
+    """Most of the door does not know behind which wall it stands; the longest way to it is tested throughout."""
+    return getattr(request, "param", "L2-no-network")
 
 
 @pytest.fixture
