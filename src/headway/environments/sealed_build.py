@@ -114,7 +114,8 @@ def _inside(variables: Mapping[str, str], order: WheelOrder) -> dict[str, str]:
     # An address with a user in it is a credential.
     passed = {name: value for name, value in passed.items() if "@" not in value}
     path = f"{order.env_path}/bin:/usr/local/bin:/usr/bin:/bin"
-    return {**passed, "PATH": path, "HOME": str(order.folder / "home"), "UV_NO_PROGRESS": "1", "NO_COLOR": "1"}
+    quiet = {"UV_NO_PROGRESS": "1", "NO_COLOR": "1", "UV_LINK_MODE": "copy"}
+    return {**passed, **quiet, "PATH": path, "HOME": str(order.folder / "home")}
 
 
 def _made(order: WheelOrder, cache: Path) -> Path | None:

@@ -6,10 +6,10 @@ import os
 import sys
 from typing import TYPE_CHECKING
 
-from headway.environments.failure import BuildFailed, explain
-from headway.environments.find import describe, read_project
+from headway.environments.failure import BuildFailed, explain, normal
+from headway.environments.find import describe, read_project, read_toml
 from headway.environments.model import EnvKind, EnvSpec, Tier
-from headway.environments.requirements import Line, Requirements, Source, read_requirements
+from headway.environments.requirements import Line, Requirements, Source, from_specifiers, read_requirements
 from headway.environments.uv_process import read_uv
 
 if TYPE_CHECKING:
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _EXPORTED = "the packages of uv.lock"
+_WORKSPACE = "packages of the workspace are not installed: add their folders to PYTHONPATH in `env: variables:`"
 
 
 def read_wanted(
@@ -96,5 +97,17 @@ def _export(spec: EnvSpec, files: Mapping[str, bytes], *, scratch: Path, variabl
     if ended.exit_code != 0:
         raise explain(ended.output, spec)
     wanted = read_requirements({_EXPORTED: ended.output.encode()}, _EXPORTED)
-    note = "packages of the workspace are not installed: add their folders to PYTHONPATH in `env: variables:`"
-    return Requirements(lines=wanted.lines, ignored=(note,) if len(spec.files) > 2 else (), files=spec.files)
+    notes = [_WORKSPACE] if len(spec.files) > 2 else []
+    unknown = _unknown_to_lock(files, spec)
+    if unknown:
+        notes.append(f"{spec.files[0]} does not know {', '.join(unknown)} of {spec.files[1]}: run `uv lock`, commit")
+    return Requirements(lines=wanted.lines, ignored=tuple(notes), files=spec.files)
+
+
+def _unknown_to_lock(files: Mapping[str, bytes], spec: EnvSpec) -> list[str]:
+    """Return what the project asks for by now and its lock was made without."""
+    locked = {normal(package["name"]) for package in read_toml(files[spec.files[0]], spec.files[0]).get("package", ())}
+    listed = read_toml(files[spec.files[1]], spec.files[1]).get("project", {}).get("dependencies", ())
+    return sorted(
+        {line.name for line in from_specifiers(list(listed), spec.files[1]).lines if line.name} - locked,
+    )

@@ -138,6 +138,15 @@ def test_a_lock_is_installed_from_the_operators_index_whatever_addresses_it_has(
     assert list(Path(built.path).glob("lib/*/site-packages/__pycache__/leaf*.pyc"))
 
 
+def test_a_lock_that_is_older_than_the_project_says_what_it_does_not_know(tmp_path: Path, wheels: Path) -> None:
+    digest = hashlib.sha256((wheels / "leaf-1.0-py3-none-any.whl").read_bytes()).hexdigest()
+    text = PROJECT.replace('"leaf==1.0"', '"leaf==1.0", "Light_GBM>=4"')
+    given = project(tmp_path, uv__lock=LOCK.format(digest=digest), pyproject__toml=text)
+    built, log = build(builder(tmp_path), given)
+    assert built.packages == 1
+    assert "uv.lock does not know light-gbm of pyproject.toml: run `uv lock`, commit" in log
+
+
 def test_a_download_without_the_locked_hash_is_refused(tmp_path: Path, wheels: Path) -> None:
     given = project(tmp_path, uv__lock=LOCK.format(digest="1" * 64), pyproject__toml=PROJECT)
     with pytest.raises(BuildFailed, match=r"hash that uv\.lock states"):
