@@ -18,13 +18,18 @@ from headway.tracking.listing import search_experiments
 from headway.tracking.model import Dataset, DatasetInput, Metric, ModelLink, RunStatus, Tag
 from headway.tracking.search import parse_filter, parse_orders
 from headway.tracking.store import Memory, RunStore
-from headway.tracking.writer import Writer, apply
+from headway.tracking.writer import Writer, apply, writing_connection
 
 NAN = float("nan")
 
 
 def store_of(tx: Connection, memory: Memory | None = None) -> Any:
     return RunStore(tx, actor="tester", memory=memory, clock=FixedClock(from_millis(1_700_000_000_000)))
+
+
+def applied(database: Database, memory: Memory, requests: Sequence[Any]) -> Any:
+    with writing_connection(database) as connection:
+        return apply(connection, memory, requests)
 
 
 def names(tx: Connection, exps: Sequence[str], filter_text: str = "", order_by: Sequence[str] = (), **more: Any) -> Any:
@@ -456,7 +461,7 @@ class TrackingContract:
     def test_a_request_that_fails_fails_alone(self, database: Database, exp: str) -> None:
         memory = Memory.empty()
         run = self.run(database, exp)
-        outcomes = apply(
+        outcomes = applied(
             database,
             memory,
             [
@@ -487,10 +492,10 @@ class TrackingContract:
             raise UsageError("no")
 
         for requests in ([fails], [fails, fails]):
-            assert not any(is_good for is_good, _ in apply(database, memory, requests))
+            assert not any(is_good for is_good, _ in applied(database, memory, requests))
         with database.write() as tx:  # somebody else takes the ids meanwhile
             store_of(tx).log_metrics(run, [Metric("other", 7.0, 1)])
-        apply(database, memory, [lambda store: store.log_metrics(run, [Metric("new", 1.0, 1)])])
+        applied(database, memory, [lambda store: store.log_metrics(run, [Metric("new", 1.0, 1)])])
         with database.read() as tx:
             assert {key: each.value for key, each in store_of(tx).get(run).metrics.items()} == {
                 "new": 1.0,

@@ -109,6 +109,12 @@ def keep_documents(link: Link, made: Sequence[Document]) -> None:
     )
 
 
+def tagged_document(link: Link, info: InfoRow) -> bytes:
+    """Return the document of a run that has nothing but tags."""
+    rows = link.all("select k.name, t.value from text t join key k on k.id = t.key where t.run = ?", (info.id,))
+    return msgspec.json.encode(_plain_run(info, _Parts(tags=[(row[0], row[1]) for row in rows])))
+
+
 def load_run(link: Link, info: InfoRow) -> Run:
     """Return a run with everything that it logged last."""
     parts = _collect(link, [info.id])[info.id]

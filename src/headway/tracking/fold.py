@@ -65,8 +65,15 @@ def fold(link: Link, run: int) -> None:
     rows = link.all("select id, data from tail where run = ? order by id", (run,))
     by_key: dict[int, list[Point]] = {}
     for _, data in rows:
-        for key, stamp, step, value in unpack_tail(data):
-            by_key.setdefault(key, []).append((stamp, step, value))
+        keys, points = unpack_tail(data)
+        if keys.count(keys[0]) == len(keys):
+            by_key.setdefault(keys[0], []).extend(points)
+            continue
+        for key, point in zip(keys, points, strict=True):
+            if key in by_key:
+                by_key[key].append(point)
+            else:
+                by_key[key] = [point]
     ends = {
         row[0]: (int(row[1]), int(row[2]), unpack_border(row[3]))
         for row in link.all(
@@ -77,9 +84,9 @@ def fold(link: Link, run: int) -> None:
         )
     }
     new: list[tuple[int, int, int, int, bytes, bytes, bytes]] = []
-    for key, points in by_key.items():
+    for key, found in by_key.items():
         seq, size, last = ends.get(key, (-1, 0, None))
-        fresh = tidied(points)
+        fresh = tidied(found)
         # Chunks double in size, so that a key is rewritten a logarithmic number of times.
         if size and size <= 2 * len(fresh) and size + len(fresh) <= CHUNK_POINTS:
             fresh = _with_chunk(link, (run, key, seq), fresh, last)

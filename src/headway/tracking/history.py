@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from headway.tracking.keys import find_key
 from headway.tracking.model import KeyKind
-from headway.tracking.points import Point, order, tidied, unpack_border, unpack_chunk, unpack_tail
+from headway.tracking.points import Point, order, tail_of, tidied, unpack_border, unpack_chunk
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -27,12 +27,9 @@ def read_history(link: Link, run: int, exp: int, *, name: str) -> list[Point]:
         is_tidy = is_tidy and (border is None or border < order(unpack_border(first)))
         border = order(unpack_border(last))
         points += unpack_chunk(data)
-    tail = [
-        (stamp, step, value)
-        for (data,) in link.all("select data from tail where run = ? order by id", (run,))
-        for found, stamp, step, value in unpack_tail(data)
-        if found == key
-    ]
+    tail: list[Point] = []
+    for (data,) in link.all("select data from tail where run = ? order by id", (run,)):
+        tail += tail_of(data, key)
     if tail:
         tail = tidied(tail)
         is_tidy = is_tidy and (border is None or border < order(tail[0]))

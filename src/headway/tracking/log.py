@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+import math
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from headway.errors import NotFound, UsageError
 from headway.tracking.fold import Tails, fold
@@ -15,7 +16,6 @@ if TYPE_CHECKING:
 
     from headway.tracking.keys import Keys
     from headway.tracking.link import Link
-    from headway.tracking.model import Metric
 
 _LATEST = (
     "on conflict (run, key) do update set value = excluded.value, nan = excluded.nan, ts = excluded.ts, "
@@ -27,6 +27,34 @@ _LATEST_MANY = (
     f"?::int[], ?::int[], ?::float8[], ?::bool[], ?::bigint[], ?::bigint[]) {_LATEST}"
 )
 _TAIL = "insert into tail (run, n, data) values (?, ?, ?)"
+
+
+# Step, timestamp, value, whether it is NaN: what the latest point of a metric is the greatest of.
+Rank = tuple[int, int, float, bool]
+
+
+class Measured(Protocol):
+    """A point with its key, as `Metric` is one."""
+
+    @property
+    def key(self) -> str:
+        """The metric's name."""
+        ...
+
+    @property
+    def value(self) -> float:
+        """The number."""
+        ...
+
+    @property
+    def timestamp(self) -> int:
+        """Milliseconds."""
+        ...
+
+    @property
+    def step(self) -> int:
+        """The step."""
+        ...
 
 
 class RunRow(NamedTuple):
@@ -47,42 +75,47 @@ class Pen(NamedTuple):
     tails: Tails
 
 
-def write_points(pen: Pen, run: RunRow, metrics: Sequence[Metric], *, path: str = "") -> None:
+def write_points(pen: Pen, run: RunRow, metrics: Sequence[Measured], *, path: str = "") -> None:
     """Append points and raise the latest values; a repeated point changes nothing that can be read."""
     if not metrics:
         return
-    known = pen.keys.known(run.exp, KeyKind.METRIC)
-    keys: list[int] = []
-    values: list[float] = []
-    latest: dict[int, tuple[int, int, float, bool]] = {}
-    for index, metric in enumerate(metrics):
-        key = known.get(metric.key)
-        if key is None:
-            check_metric_name(metric.key, f"{path}[{index}].name" if path else "name")
-            key = pen.keys.intern(pen.link, run.exp, kind=KeyKind.METRIC, name=metric.key)
-        value = clamped(metric.value)
-        is_nan = value != value  # noqa: PLR0124  # only NaN differs from itself
-        keys.append(key)
-        values.append(value)
-        rank = (metric.step, metric.timestamp, 0.0 if is_nan else value, is_nan)
-        if key not in latest or rank > latest[key]:
-            latest[key] = rank
+    keys = _metric_keys(pen, run, metrics, path=path)
     stamps = [metric.timestamp for metric in metrics]
     steps = [metric.step for metric in metrics]
+    values = [clamped(metric.value) for metric in metrics]
     pen.link.run(_TAIL, (run.id, len(keys), pack_tail(keys, stamps, steps, values)))
-    _raise_latest(pen.link, run.id, latest)
+    latest = _latest(keys, zip(steps, stamps, values, strict=True), has_nan=math.isnan(sum(values)))
+    # In the order of the ids, so that two writers cannot wait for each other.
+    rows = [(run.id, key, value, nan, stamp, step) for key, (step, stamp, value, nan) in sorted(latest.items())]
+    if pen.link.is_sqlite or len(rows) == 1:
+        pen.link.many(_LATEST_ROW, rows)
+    else:
+        pen.link.run(_LATEST_MANY, [list(column) for column in zip(*rows, strict=True)])
     if pen.tails.grown(pen.link, run.id, len(keys)):
         fold(pen.link, run.id)
         pen.tails.forget(run.id)
 
 
-def _raise_latest(link: Link, run: int, latest: dict[int, tuple[int, int, float, bool]]) -> None:
-    # In the order of the ids, so that two writers cannot wait for each other.
-    rows = [(run, key, value, nan, stamp, step) for key, (step, stamp, value, nan) in sorted(latest.items())]
-    if link.is_sqlite or len(rows) == 1:
-        link.many(_LATEST_ROW, rows)
-    else:
-        link.run(_LATEST_MANY, [list(column) for column in zip(*rows, strict=True)])
+def _metric_keys(pen: Pen, run: RunRow, metrics: Sequence[Measured], *, path: str) -> list[int]:
+    known = pen.keys.known(run.exp, KeyKind.METRIC)
+    for index, metric in enumerate(metrics):
+        if metric.key not in known:
+            check_metric_name(metric.key, f"{path}[{index}].name" if path else "name")
+            pen.keys.intern(pen.link, run.exp, kind=KeyKind.METRIC, name=metric.key)
+    return [known[metric.key] for metric in metrics]
+
+
+def _latest(keys: list[int], points: Iterable[tuple[int, int, float]], *, has_nan: bool) -> dict[int, Rank]:
+    """Return the greatest (step, timestamp, value) of each key; NaN stands where 0 would."""
+    if not has_nan and keys.count(keys[0]) == len(keys):
+        return {keys[0]: (*max(points), False)}
+    latest: dict[int, Rank] = {}
+    for key, (step, stamp, value) in zip(keys, points, strict=True):
+        is_nan = has_nan and math.isnan(value)
+        rank = (step, stamp, 0.0 if is_nan else value, is_nan)
+        if key not in latest or rank > latest[key]:
+            latest[key] = rank
+    return latest
 
 
 def write_params(pen: Pen, run: RunRow, params: Iterable[tuple[str, str]], *, is_batch: bool) -> None:

@@ -6,6 +6,8 @@ A point is the tuple (timestamp, step, value), which is also MLflow's order of a
 from __future__ import annotations
 
 import itertools
+import math
+import operator
 import struct
 import sys
 from array import array
@@ -16,6 +18,7 @@ if TYPE_CHECKING:
 
 Point = tuple[int, int, float]
 _BORDER = struct.Struct("<qqd")
+_VALUE = operator.itemgetter(2)
 _LITTLE = sys.byteorder == "little"
 
 
@@ -40,16 +43,24 @@ def pack_tail(keys: Sequence[int], stamps: Sequence[int], steps: Sequence[int], 
     )
 
 
-def unpack_tail(data: bytes) -> Iterable[tuple[int, int, int, float]]:
-    """Return (key id, timestamp, step, value) of every point of one request."""
+def unpack_tail(data: bytes) -> tuple[Sequence[int], Iterable[Point]]:
+    """Return the key ids of one request's points, and the points."""
     size = len(data) // 4
-    return zip(
-        _column("q", data[:size]),
+    points = zip(
         _column("q", data[size : 2 * size]),
         _column("q", data[2 * size : 3 * size]),
         _column("d", data[3 * size :]),
         strict=True,
     )
+    return _column("q", data[:size]), points
+
+
+def tail_of(data: bytes, key: int) -> Iterable[Point]:
+    """Return one key's points of one request."""
+    keys, points = unpack_tail(data)
+    if keys.count(key) == len(keys):
+        return points
+    return itertools.compress(points, map(key.__eq__, keys))
 
 
 def pack_chunk(points: Sequence[Point]) -> bytes:
@@ -90,10 +101,12 @@ def order(point: Point) -> tuple[int, int, float, bool]:
 
 def tidied(points: list[Point]) -> list[Point]:
     """Return points in order, each once: clients retry what was already stored."""
-    if any(point[2] != point[2] for point in points):  # NaN
+    if math.isnan(sum(map(_VALUE, points))):  # a NaN among them, or a sum beyond all numbers: the careful way
         points = sorted(points, key=order)
         found = [points[0]]
         found.extend(b for a, b in itertools.pairwise(points) if order(a) != order(b))
         return found
-    # A set of tuples sorts out repeats at C speed.
+    points = sorted(points)
+    if all(map(operator.lt, points, itertools.islice(points, 1, None))):
+        return points
     return sorted(set(points))

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from headway.clock import SystemClock, to_millis
 from headway.errors import NotFound, UsageError
-from headway.tracking.documents import InfoRow, documents, find_info, load_run, run_info
+from headway.tracking.documents import InfoRow, documents, find_info, load_run, run_info, tagged_document
 from headway.tracking.events import note
 from headway.tracking.experiments import ExperimentStore
 from headway.tracking.fold import Tails, fold
@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection
 
     from headway.clock import Clock
+    from headway.tracking.log import Measured
     from headway.tracking.model import DatasetInput, ModelLink
 
 _MODELS_TAG = "mlflow.log-model.history"
@@ -184,7 +185,7 @@ class RunStore:
 
     # --- what a run logs ---
 
-    def log_metrics(self, run_id: str, metrics: Sequence[Metric], *, path: str = "") -> None:
+    def log_metrics(self, run_id: str, metrics: Sequence[Measured], *, path: str = "") -> None:
         """Append points; a repeat of an equal point is accepted and counts once."""
         run = self._written(run_id)
         write_points(self._pen, run, metrics, path=path)
@@ -211,7 +212,7 @@ class RunStore:
         self,
         run_id: str,
         *,
-        metrics: Sequence[Metric],
+        metrics: Sequence[Measured],
         params: Sequence[tuple[str, str]],
         tags: Sequence[tuple[str, str]],
     ) -> None:
@@ -279,6 +280,10 @@ class RunStore:
         """Return a run, or None."""
         row = find_info(self.link, run_id)
         return None if row is None else load_run(self.link, row)
+
+    def new_document(self, run_id: str) -> bytes:
+        """Return a run that was just made, and so has logged nothing but tags, as the wire's JSON."""
+        return tagged_document(self.link, self.info_row(run_id))
 
     def document(self, run_id: str) -> bytes:
         """Return a run as the wire's JSON."""

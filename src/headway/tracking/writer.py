@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import queue
 import threading
 from concurrent.futures import Future
@@ -15,6 +16,8 @@ from headway.tracking.store import Memory, RunStore
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+
+    from sqlalchemy import Connection
 
     from headway.db.connection import Database
 
@@ -32,6 +35,7 @@ class Writer:
         """Take the database; `start` begins."""
         self._database = database
         self._memory = Memory.empty()
+        self._connection: Connection | None = None
         self._waiting: queue.SimpleQueue[_Request | None] = queue.SimpleQueue()
         self._thread: threading.Thread | None = None
 
@@ -76,6 +80,7 @@ class Writer:
             if group:
                 outcomes = self._applied([request.apply for request in group])
                 _tell(group, outcomes)
+        self._disconnect()
 
     def _next_group(self) -> tuple[list[_Request], bool]:
         group: list[_Request] = []
@@ -92,12 +97,21 @@ class Writer:
 
     def _applied(self, requests: Sequence[Callable[[RunStore], Any]]) -> list[Outcome]:
         try:
-            return apply(self._database, self._memory, requests)
+            if self._connection is None:
+                self._connection = writing_connection(self._database)
+            return apply(self._connection, self._memory, requests)
         except Exception as error:  # noqa: BLE001  # whatever it was, the callers must hear of it and the thread must live
             self._memory.forget()
+            self._disconnect()
             told = error if isinstance(error, HeadwayError) else _told(error)
             logger().error("group_failed", error=repr(error), requests=len(requests))
             return [(False, told)] * len(requests)
+
+    def _disconnect(self) -> None:
+        if self._connection is not None:
+            with contextlib.suppress(Exception):  # it may be what failed
+                self._connection.close()
+            self._connection = None
 
 
 class _Request:
@@ -113,8 +127,13 @@ class _Undo(Exception):  # a way out of the transaction, not an error
     pass
 
 
+def writing_connection(database: Database) -> Connection:
+    """Return a connection whose transactions take the writer's place at once, as `Database.write` does."""
+    return database.engine.connect().execution_options(headway_write=True)
+
+
 def apply(
-    database: Database,
+    connection: Connection,
     memory: Memory,
     requests: Sequence[Callable[[RunStore], Any]],
 ) -> list[Outcome]:
@@ -124,8 +143,8 @@ def apply(
     """
     outcomes: list[Outcome] = []
     try:
-        with database.write() as tx:
-            store = RunStore(tx, memory=memory)
+        with connection.begin():
+            store = RunStore(connection, memory=memory)
             if len(requests) == 1:  # nobody to protect from it
                 outcome = _outcome(store, requests[0])
                 outcomes.append(outcome)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -12,8 +12,11 @@ from headway.api.mlflow.route import Access, Call, Message, Route
 from headway.errors import UsageError
 from headway.registry.logged import LoggedModelStore
 from headway.registry.model import ModelMetric
-from headway.tracking.limits import MAX_BATCH_BYTES, bad_value, check_batch, check_run_id, check_unique
-from headway.tracking.model import Dataset, DatasetInput, Metric, ModelLink, Tag
+from headway.tracking.limits import MAX_BATCH_BYTES, bad_value, check_batch, check_run_id, check_unique, clamped
+from headway.tracking.model import Dataset, DatasetInput, ModelLink, Tag
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 _SEE_DOCS = " See the API docs for more information about request parameters."
 _LONG = 2**63
@@ -119,7 +122,7 @@ class LogModel(Message):
     model_json: str = ""
 
 
-def _point(given: LogMetric | BatchMetric, path: str = "") -> Metric:
+def _check_point(given: LogMetric | BatchMetric, path: str = "") -> None:
     value, stamp, step = given.value, given.timestamp, given.step
     if not given.key or value is None or stamp is None:
         name = "key" if not given.key else "value" if value is None else "timestamp"
@@ -136,16 +139,15 @@ def _point(given: LogMetric | BatchMetric, path: str = "") -> Metric:
             step,
             f"metric '{given.key}' (value={value}). Step must be a valid long (64-bit integer).",
         )
-    return Metric(given.key, value, stamp, step)
 
 
 def _log_metric(call: Call, asked: LogMetric) -> None:
     run_id = asked.run_id or asked.run_uuid
     check_run_write(call.store, call.principal, run_id)
-    point = _point(asked)
-    call.store.log_metrics(run_id, [point])
+    _check_point(asked)
+    call.store.log_metrics(run_id, [asked])  # type: ignore[list-item]  # value and timestamp are there: just checked
     if asked.model_id:
-        _log_model_metrics(call, run_id, [(asked, point)])
+        _log_model_metrics(call, run_id, [asked])
 
 
 def _log_param(call: Call, asked: LogParam) -> None:
@@ -168,41 +170,46 @@ def _delete_tag(call: Call, asked: SetTag) -> None:
 
 def _log_batch(call: Call, asked: LogBatch) -> None:
     check_run_id(asked.run_id)
-    points = [_point(each, f"metrics[{index}].") for index, each in enumerate(asked.metrics)]
+    for index, point in enumerate(asked.metrics):
+        # The path is spelled only for a point that may be wrong.
+        if not point.key or point.value is None or not point.timestamp or not 0 < point.timestamp < _LONG:
+            _check_point(point, f"metrics[{index}].")
+        if not -_LONG <= point.step < _LONG:
+            _check_point(point, f"metrics[{index}].")
     for what, items in (("params", asked.params), ("tags", asked.tags)):
         for index, each in enumerate(items):
             if not each.key:
                 raise UsageError(f"Missing value for required parameter '{what}[{index}].key'.{_SEE_DOCS}")
-    check_batch(points, asked.params, asked.tags)
+    check_batch(asked.metrics, asked.params, asked.tags)
     check_unique(param.key for param in asked.params)
     check_run_write(call.store, call.principal, asked.run_id)
     call.store.log_batch(
         asked.run_id,
-        metrics=points,
+        metrics=asked.metrics,  # type: ignore[arg-type]  # values and timestamps are there: just checked
         params=[(each.key, each.value) for each in asked.params],
         tags=[(each.key, each.value) for each in asked.tags],
     )
-    of_models = [pair for pair in zip(asked.metrics, points, strict=True) if pair[0].model_id]
+    of_models = [point for point in asked.metrics if point.model_id]
     if of_models:
         _log_model_metrics(call, asked.run_id, of_models)
 
 
-def _log_model_metrics(call: Call, run_id: str, pairs: list[tuple[Any, Metric]]) -> None:
+def _log_model_metrics(call: Call, run_id: str, points: Sequence[LogMetric | BatchMetric]) -> None:
     """Keep the same points with the logged models that they were measured on; unknown models are passed over."""
     models = LoggedModelStore(call.tx)
-    known = {model_id for model_id in {given.model_id for given, _ in pairs} if models.find(model_id)}
-    for given, point in pairs:
-        if given.model_id in known:
+    known = {model_id for model_id in {point.model_id for point in points} if models.find(model_id)}
+    for point in points:
+        if point.model_id in known:
             measured = ModelMetric(
                 key=point.key,
-                value=point.value,
-                timestamp=point.timestamp,
+                value=clamped(point.value or 0.0),
+                timestamp=point.timestamp or 0,
                 step=point.step,
                 run_id=run_id,
-                dataset_name=given.dataset_name,
-                dataset_digest=given.dataset_digest,
+                dataset_name=point.dataset_name,
+                dataset_digest=point.dataset_digest,
             )
-            models.log_metric(given.model_id, measured)
+            models.log_metric(point.model_id, measured)
 
 
 def _log_inputs(call: Call, asked: LogInputs) -> None:

@@ -93,7 +93,8 @@ def _create(call: Call, asked: CreateRun) -> bytes:
         )
 
     run_id = once(call.store.link, call.principal, call.idempotency_key, create)
-    return b'{"run":%b}' % call.store.document(run_id)
+    document = call.store.document(run_id) if call.idempotency_key else call.store.new_document(run_id)
+    return b'{"run":%b}' % document
 
 
 def _get(call: Call, asked: ByRun) -> Found:
