@@ -119,7 +119,7 @@ def _record_at(descriptor: int, offset: int) -> bytes | None:
     if len(header) < _HEADER.size:
         return None
     length, checksum = _HEADER.unpack(header)
-    if length > _LARGEST:
+    if not 0 < length <= _LARGEST:  # a record is never empty; zeros are what a torn write may leave
         return None
     payload = os.pread(descriptor, length, offset + _HEADER.size)
     if len(payload) < length or zlib.crc32(payload) != checksum:
