@@ -32,6 +32,7 @@ _NEEDS_BUILD = (
     re.compile(r"Because ([A-Za-z0-9][A-Za-z0-9._-]*)(?:==\S+)? has no usable wheels"),
     re.compile(r"all versions of ([A-Za-z0-9][A-Za-z0-9._-]*) have no usable wheels"),
     re.compile(r"Wheels are required for `([A-Za-z0-9][A-Za-z0-9._-]*)"),
+    re.compile(r"source distributions is disabled, but attempted to build `([A-Za-z0-9][A-Za-z0-9._-]*)"),
     re.compile(r"Building source distributions for `?([A-Za-z0-9][A-Za-z0-9._-]*)`? is disabled"),
 )
 _PACKAGE = re.compile(

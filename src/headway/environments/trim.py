@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from typing import TYPE_CHECKING
 
 from headway.environments.uv_process import read_uv
@@ -24,6 +25,7 @@ def prune_shelf(shelf: Shelf, keep: frozenset[str], *, variables: Mapping[str, s
         with shelf.try_lock(digest) as is_held:
             if is_held:
                 shelf.discard(digest)
+                shutil.rmtree(shelf.scratch / digest, ignore_errors=True)  # of a killed build
                 dropped |= names
     kept = shelf.digests()
     if not set(kept) & set(gone):  # otherwise somebody builds, and uses the cache

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import posixpath
 import sys
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from headway.environments.failure import BuildFailed, explain, normal
@@ -13,7 +15,7 @@ from headway.environments.requirements import Line, Requirements, Source, from_s
 from headway.environments.uv_process import read_uv
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Iterator
     from pathlib import Path
 
 _EXPORTED = "the packages of uv.lock"
@@ -96,12 +98,33 @@ def _export(spec: EnvSpec, files: Mapping[str, bytes], *, scratch: Path, variabl
     ended = read_uv(("export", *options, *python), cwd=folder, variables=variables)
     if ended.exit_code != 0:
         raise explain(ended.output, spec)
-    wanted = read_requirements({_EXPORTED: ended.output.encode()}, _EXPORTED)
+    name = posixpath.join(posixpath.dirname(spec.files[0]), _EXPORTED)
+    # Read like any requirements file, beside the project's own, which may hold wheels that the lock names.
+    wanted = read_requirements(_Beside(files, name, ended.output.encode()), name)
     notes = [_WORKSPACE] if len(spec.files) > 2 else []
     unknown = _unknown_to_lock(files, spec)
     if unknown:
         notes.append(f"{spec.files[0]} does not know {', '.join(unknown)} of {spec.files[1]}: run `uv lock`, commit")
     return Requirements(lines=wanted.lines, ignored=tuple(notes), files=spec.files)
+
+
+class _Beside(Mapping[str, bytes]):
+    """The files of a project and one more."""
+
+    def __init__(self, files: Mapping[str, bytes], name: str, content: bytes) -> None:
+        self._files, self._name, self._content = files, name, content
+
+    def __getitem__(self, path: str) -> bytes:
+        return self._content if path == self._name else self._files[path]
+
+    def __contains__(self, path: object) -> bool:
+        return path == self._name or path in self._files
+
+    def __iter__(self) -> Iterator[str]:
+        return iter((self._name, *self._files))
+
+    def __len__(self) -> int:
+        return 1 + len(self._files)
 
 
 def _unknown_to_lock(files: Mapping[str, bytes], spec: EnvSpec) -> list[str]:

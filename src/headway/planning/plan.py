@@ -125,7 +125,7 @@ def _why_run(spec: TaskSpec, key: str, history: History) -> str:
         return f"{'; '.join(changes)} since job #{earlier.job_number}"
     if key != earlier.exact_key:
         return f"inputs changed since job #{earlier.job_number}: {', '.join(spec.inputs) or 'none are left'}"
-    return f"the result of job #{earlier.job_number} may not be used at this trust tier"
+    return f"the result of job #{earlier.job_number} is of a lower trust tier, or was removed"
 
 
 def _changes(spec: TaskSpec, history: History) -> tuple[str, ...]:

@@ -65,6 +65,7 @@ def test_network_and_disk_can_be_tried_again() -> None:
 def test_what_must_be_built_is_found_in_every_wording() -> None:
     assert needs_build(NO_WHEEL) == {"docopt"}
     assert needs_build(NO_WHEELS) == {"doc-opt"}
+    assert needs_build("error: Building source distributions is disabled, but attempted to build `G.P`") == {"g-p"}
     assert needs_build(NO_VERSION) == frozenset()
 
 

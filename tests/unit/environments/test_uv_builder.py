@@ -147,6 +147,21 @@ def test_a_lock_that_is_older_than_the_project_says_what_it_does_not_know(tmp_pa
     assert "uv.lock does not know light-gbm of pyproject.toml: run `uv lock`, commit" in log
 
 
+def test_a_lock_may_name_a_wheel_of_the_project(tmp_path: Path, wheels: Path) -> None:
+    folder = tmp_path / "project"
+    folder.mkdir()
+    wheel = folder / "leaf-1.0-py3-none-any.whl"
+    (wheels / wheel.name).rename(wheel)
+    digest = hashlib.sha256(wheel.read_bytes()).hexdigest()
+    lock = LOCK.format(digest=digest)
+    lock = lock.replace('registry = "http://127.0.0.1:9/simple"', f'path = "{wheel.name}"')
+    lock = lock.replace('url = "http://127.0.0.1:9/leaf-1.0', 'filename = "leaf-1.0').replace(", size = 100", "")
+    lock = lock.replace('specifier = "==1.0"', f'path = "{wheel.name}"')
+    text = PROJECT.replace("leaf==1.0", "leaf") + f'[tool.uv.sources]\nleaf = {{ path = "{wheel.name}" }}\n'
+    built, _ = build(builder(tmp_path), project(tmp_path, uv__lock=lock, pyproject__toml=text))
+    assert built.packages == 1
+
+
 def test_a_download_without_the_locked_hash_is_refused(tmp_path: Path, wheels: Path) -> None:
     given = project(tmp_path, uv__lock=LOCK.format(digest="1" * 64), pyproject__toml=PROJECT)
     with pytest.raises(BuildFailed, match=r"hash that uv\.lock states"):

@@ -138,7 +138,7 @@ def test_several_changes_stand_beside_each_other_and_long_lists_are_cut() -> Non
 def test_a_result_of_a_lower_tier_is_not_used_and_said() -> None:
     (task,) = plan(ALONE, history=after(ALONE)).tasks
     assert task.action is Action.RUN
-    assert task.why == "the result of job #12 may not be used at this trust tier"
+    assert task.why == "the result of job #12 is of a lower trust tier, or was removed"
 
 
 def test_cache_false_and_unhashed_data_and_a_rerun_always_run() -> None:
