@@ -5,7 +5,7 @@ from __future__ import annotations
 import posixpath
 import re
 from typing import NoReturn
-from urllib.parse import unquote, urlsplit
+from urllib.parse import urlsplit
 
 from headway.errors import UsageError
 
@@ -31,13 +31,10 @@ def checked_location(uri: str) -> str:
         raise bad from None
     if not parts.scheme and not parts.netloc:  # a plain name: a folder behind our own proxy
         return checked_location(f"mlflow-artifacts:/{uri}") if _PLAIN.match(uri) else _refuse(bad)
-    if parts.scheme not in _SCHEMES or parts.query or parts.fragment or any(mark in uri for mark in ";?#\\\0"):
+    if parts.scheme not in _SCHEMES or parts.query or parts.fragment or any(mark in uri for mark in ";?#%\\\0"):
         raise bad
-    path = parts.path
-    for _ in range(3):  # encoded once, twice, thrice: none of them may climb
-        if ".." in path.split("/") or "\\" in path:
-            raise bad
-        path = unquote(path)
+    if ".." in parts.path.split("/"):
+        raise bad
     clean = parts.path.strip("/")
     if parts.scheme == "mlflow-artifacts":
         # Folders named by a number belong to the experiments of those numbers.

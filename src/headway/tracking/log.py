@@ -82,9 +82,12 @@ def write_points(pen: Pen, run: RunRow, metrics: Sequence[Measured], *, path: st
     keys = _metric_keys(pen, run, metrics, path=path)
     stamps = [metric.timestamp for metric in metrics]
     steps = [metric.step for metric in metrics]
-    values = [clamped(metric.value) for metric in metrics]
+    values = [metric.value for metric in metrics]
+    has_odd = not math.isfinite(sum(values))  # NaN or infinity among them, or a sum beyond all numbers
+    if has_odd:
+        values = [clamped(value) for value in values]
     pen.link.run(_TAIL, (run.id, len(keys), pack_tail(keys, stamps, steps, values)))
-    latest = _latest(keys, zip(steps, stamps, values, strict=True), has_nan=math.isnan(sum(values)))
+    latest = _latest(keys, zip(steps, stamps, values, strict=True), has_odd=has_odd)
     # In the order of the ids, so that two writers cannot wait for each other.
     rows = [(run.id, key, value, nan, stamp, step) for key, (step, stamp, value, nan) in sorted(latest.items())]
     if pen.link.is_sqlite or len(rows) == 1:
@@ -105,13 +108,13 @@ def _metric_keys(pen: Pen, run: RunRow, metrics: Sequence[Measured], *, path: st
     return [known[metric.key] for metric in metrics]
 
 
-def _latest(keys: list[int], points: Iterable[tuple[int, int, float]], *, has_nan: bool) -> dict[int, Rank]:
+def _latest(keys: list[int], points: Iterable[tuple[int, int, float]], *, has_odd: bool) -> dict[int, Rank]:
     """Return the greatest (step, timestamp, value) of each key; NaN stands where 0 would."""
-    if not has_nan and keys.count(keys[0]) == len(keys):
+    if not has_odd and keys.count(keys[0]) == len(keys):
         return {keys[0]: (*max(points), False)}
     latest: dict[int, Rank] = {}
     for key, (step, stamp, value) in zip(keys, points, strict=True):
-        is_nan = has_nan and math.isnan(value)
+        is_nan = has_odd and math.isnan(value)
         rank = (step, stamp, 0.0 if is_nan else value, is_nan)
         if key not in latest or rank > latest[key]:
             latest[key] = rank
