@@ -252,7 +252,7 @@ def test_a_build_that_takes_too_long_is_ended_and_can_be_tried_again(tmp_path: P
     given = project(tmp_path, requirements__txt="slow\n")
     (tmp_path / "watched/wait").touch()
     with pytest.raises(BuildInterrupted, match="not made within") as caught:
-        build(builder(tmp_path, limit=timedelta(seconds=4)), given)
+        build(builder(tmp_path, limit=timedelta(seconds=2)), given)
     assert caught.value.retryable
     (tmp_path / "watched/wait").unlink()
     built, _ = build(builder(tmp_path), given)
