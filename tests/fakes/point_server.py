@@ -14,6 +14,24 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 _LOCK = threading.Lock()
+_RUN = json.dumps(
+    {
+        "run": {
+            "info": {
+                "run_id": "run1",
+                "run_uuid": "run1",
+                "run_name": "quiet-fox-7",
+                "experiment_id": "7",
+                "status": "RUNNING",
+                "lifecycle_stage": "active",
+                "start_time": 1,
+                "artifact_uri": "mlflow-artifacts:/7/run1/artifacts",
+            },
+            "data": {},
+            "inputs": {},
+        }
+    }
+).encode()
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -48,6 +66,8 @@ class _Handler(BaseHTTPRequestHandler):
             return self._send(200, b"x" * 3_000_000)
         if self.path.endswith("runs/create"):
             return self._send(200, b'{"run": {"info": {"run_id": "r2"}}}')
+        if "/runs/get?" in self.path:
+            return self._send(200, _RUN)
         return self._send(200, b"{}")
 
     def _send(self, status: int, body: bytes) -> None:
