@@ -83,6 +83,7 @@ def open_app(settings: Settings, *, runs_attempts: bool = False) -> App:
     """
     from headway.blobs.folder import FolderStore
     from headway.engines.local import LocalEngine
+    from headway.environments.sealed_build import Sealing
     from headway.environments.uv_builder import UvBuilder
     from headway.forges.local import LocalForge
     from headway.serving.command import CommandTarget
@@ -94,6 +95,8 @@ def open_app(settings: Settings, *, runs_attempts: bool = False) -> App:
     database = open_database(settings.database_url)
     migrate(database)
     isolation = _isolation(settings) if runs_attempts else IsolationReport(level=0, reasons=("not the worker",))
+    # What must be built from source runs its own code: inside the sandbox, where there is one.
+    sealing = Sealing(facts=isolation.facts, private=(data,)) if isolation.facts is not None else None
     return App(
         settings=settings,
         clock=clock,
@@ -101,7 +104,7 @@ def open_app(settings: Settings, *, runs_attempts: bool = False) -> App:
         authenticator=Authenticator(database, clock, mode=_auth_mode(settings.auth)),
         artifacts=FolderStore(data / "artifacts"),
         contents=FolderStore(data / "contents"),
-        builder=UvBuilder(data / "environments"),
+        builder=UvBuilder(data / "environments", sealing=sealing),
         engines={"local": LocalEngine(data / "attempts", isolation=isolation, private=(data,))},
         forges={"local": LocalForge(database, clock)},
         targets={"local": LocalTarget(data / "deployments"), "command": CommandTarget(data / "deployments")},

@@ -51,6 +51,7 @@ def give(call: Call) -> Any:
         head_sha=sha,
         branch=wanted.branch,
         arguments=parsed.arguments,
+        environment=parsed.environment,
         params=parsed.params,
         reason=parsed.reason,
         dry_run=parsed.dry_run,

@@ -7,6 +7,7 @@ from typing import Any
 from sqlalchemy import ColumnElement
 
 from headway.api.answers import Call
+from headway.auth.secrets import SecretStore
 from headway.db import schema
 from headway.errors import NotFound
 from headway.flow.compare import compare_jobs
@@ -14,7 +15,7 @@ from headway.flow.joblogs import read_logs
 from headway.flow.present import view_job
 from headway.flow.results import JobResults
 from headway.jobs.store import JobStore
-from headway.reports.render import render
+from headway.reports.render import redacted, render
 from headway.reports.terminal import render_terminal
 from headway.tracking.store import RunStore
 
@@ -83,13 +84,15 @@ def logs(call: Call) -> Any:
 def report(call: Call) -> Any:
     """Return the report: `format` is view (default), markdown or terminal."""
     with call.app.database.read() as tx:
-        view = view_job(call.app, tx, JobStore(tx).get(call.path["job"]))
+        job = JobStore(tx).get(call.path["job"])
+        view = view_job(call.app, tx, job)
+        hidden = SecretStore(tx).all_values(job.repo_id)
     kind = call.query.get("format", "view")
     if kind == "markdown":
-        return render(view)
+        return render(view, secrets=hidden)
     if kind == "terminal":
-        return {"text": render_terminal(view, width=call.number("width", 100))}
-    return view
+        return {"text": render_terminal(view, width=call.number("width", 100), secrets=hidden)}
+    return redacted(view, hidden)
 
 
 def compare(call: Call) -> Any:

@@ -415,6 +415,17 @@ override = Table(
     Column("at", Instant, nullable=False),
 )
 
+# A maintainer's word that one commit of a fork may run; it covers no later commit.
+fork_grant = Table(
+    "fork_grant",
+    metadata,
+    Column("repo_id", String(64), primary_key=True),
+    Column("change", Integer, primary_key=True),
+    Column("head_sha", String(64), primary_key=True),
+    Column("actor", String(128), nullable=False),
+    Column("at", Instant, nullable=False),
+)
+
 # Desired state at the forge; ten changes while it is away become one update.
 outbox = Table(
     "outbox",

@@ -5,14 +5,16 @@ from __future__ import annotations
 from sqlalchemy import ColumnElement, Connection, select
 
 from headway.app import App
-from headway.commands.model import Command
+from headway.commands.checks import named_check
+from headway.commands.grammar import shown
+from headway.commands.model import Answer, Command
 from headway.db import schema
 from headway.db.events import record
 from headway.errors import NotFound, UsageError
 from headway.flow.model import JobResult
 from headway.flow.results import JobResults
 from headway.flow.settle import judge_again
-from headway.gates.model import CheckState, Override
+from headway.gates.model import CheckState
 from headway.jobs import advance
 from headway.jobs.model import Job
 from headway.jobs.store import JobStore
@@ -46,46 +48,41 @@ def _scope(command: Command) -> list[ColumnElement[bool]]:
 
 def override(app: App, command: Command) -> str:
     """Accept one failed check of this head commit knowingly; shown in the report and kept in the events."""
-    if command.change is None or not command.arguments or not command.reason:
-        raise UsageError(
-            "an override names a check and a reason",
-            hint="/override 'val_auc by origin: origin=JFK' the airport was closed for rebuilding",
-        )
-    check = command.arguments[0]
+    if command.change is None or not command.arguments:
+        raise UsageError("an override names a check of a change and a reason", hint="/override CHECK REASON")
     now = app.clock.now()
     with app.database.write() as tx:
         job, result = _judged(tx, command)
-        verdict = result.verdict
-        if verdict is None:
+        if result.verdict is None:
             raise NotFound("there is no verdict to override", hint="/train makes one")
-        failing = [each.id for each in verdict.checks if each.state not in (CheckState.PASSED, CheckState.OVERRIDDEN)]
-        if check not in failing:
-            raise NotFound(
-                f"no check {check!r} stands in the way",
-                cause=f"these do: {', '.join(failing) or 'none'}",
-                hint=f"/override {failing[0]!r} reason" if failing else "",
-            )
+        failing = [each.id for each in result.verdict.checks if each.judged and each.state in _ACCEPTABLE]
+        named = named_check(command, failing)
+        if isinstance(named, Answer):
+            raise UsageError(named.text)
         values = {
             "repo_id": command.repo_id,
             "change": command.change,
             "project": job.project,
             "head_sha": job.commit,
-            "check": check,
+            "check": named.check,
         }
         known = select(schema.override.c.check).filter_by(**values)
         if tx.execute(known).first() is None:
-            tx.execute(schema.override.insert().values(**values, actor=command.actor, reason=command.reason, at=now))
+            tx.execute(schema.override.insert().values(**values, actor=command.actor, reason=named.reason, at=now))
         record(
             tx,
             "override",
             job.id,
             to_state="accepted",
-            reason=f"{check}: {command.reason}",
+            reason=f"{named.check}: {named.reason}",
             actor=command.actor,
             at=now,
         )
-    judge_again(app, job, Override(check=check, actor=command.actor, reason=command.reason, head_sha=job.commit))
-    return f"`{check}` is accepted for commit `{job.commit[:7]}` and no other: {command.reason}"
+    judge_again(app, job)
+    return f"{shown(named.check)} is accepted for commit `{job.commit[:7]}` and no other: {named.reason}"
+
+
+_ACCEPTABLE = (CheckState.FAILED, CheckState.MISSING, CheckState.CANNOT_TELL)
 
 
 def _judged(tx: Connection, command: Command) -> tuple[Job, JobResult]:

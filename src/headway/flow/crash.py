@@ -5,8 +5,10 @@ from __future__ import annotations
 from headway.app import App
 from headway.environments.missing import missing_import_hint
 from headway.flow.joblogs import tail
+from headway.flow.repos import git_at
 from headway.jobs.model import Job, TaskState
 from headway.jobs.store import JobStore
+from headway.pipelines.model import TaskSpec
 from headway.planning.model import Plan
 from headway.reports.model import CrashView
 
@@ -30,7 +32,13 @@ def crash_of(app: App, job: Job, plan: Plan) -> CrashView | None:
         attempts = store.attempts([task.id])
     lines = tail(app, attempts[-1], TAIL) if attempts else ()
     spec = next(each.spec for each in plan.tasks if each.spec.name == task.name)
-    hint = missing_import_hint("\n".join(lines), spec.env, spec.root)
+    hint = missing_import_hint(
+        "\n".join(lines),
+        spec.env,
+        spec.root,
+        project_files=_project_files(app, job, spec),
+        changed="in this change" if job.change is not None else "",
+    )
     if not hint:
         hint = next((text for word, text in _HINTS.items() if word in task.reason), "")
     seconds = (task.finished_at - task.started_at).total_seconds() if task.started_at and task.finished_at else 0.0
@@ -44,3 +52,9 @@ def crash_of(app: App, job: Job, plan: Plan) -> CrashView | None:
         tail=lines,
         hint=hint,
     )
+
+
+def _project_files(app: App, job: Job, spec: TaskSpec) -> tuple[str, ...]:
+    prefix = f"{spec.root}/" if spec.root else ""
+    files = git_at(app, job.repo_id, spec.commit).list_files(spec.commit, spec.root)
+    return tuple(each.path.removeprefix(prefix) for each in files)

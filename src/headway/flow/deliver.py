@@ -20,7 +20,6 @@ from headway.forges.model import StatusState, WantedComment, WantedStatus
 from headway.jobs.model import Job, JobState
 from headway.jobs.store import JobStore
 from headway.logs import logger
-from headway.reports.escape import redact
 from headway.reports.model import Report, ReportState, ReportView
 from headway.reports.render import render
 
@@ -87,7 +86,7 @@ def _report(app: App, job: Job, now: datetime) -> None:
         fresh = JobStore(tx).get(job.id)
         view = view_job(app, tx, fresh)
         hidden = SecretStore(tx).all_values(job.repo_id)
-    report = render(view)
+    report = render(view, secrets=hidden)
     with app.database.write() as tx:
         if fresh.change is not None:
             want(
@@ -96,7 +95,7 @@ def _report(app: App, job: Job, now: datetime) -> None:
                     repo_id=job.repo_id,
                     number=fresh.change,
                     marker=report.marker,
-                    body=redact(report.body, hidden),
+                    body=report.body,
                 ),
                 now,
             )

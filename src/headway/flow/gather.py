@@ -18,6 +18,7 @@ from headway.jobs.model import Attempt, Job, Task, TaskState
 from headway.jobs.results import ResultStore
 from headway.jobs.store import JobStore
 from headway.planning.model import OutputFile, Plan
+from headway.registry.folders import key_of
 from headway.registry.logged import LoggedModelStore
 from headway.reports.model import Curve
 from headway.tracking.model import Metric, Run
@@ -70,7 +71,7 @@ def gather(app: App, job: Job, plan: Plan) -> JobResult:
         predictions=outputs.get(predictions.path) if predictions else None,
         holdout=outputs.get(predictions.holdout_path) if predictions else None,
         packages=_packages(app, job, plan),
-        data={name: pin.rpartition("@")[2] for each in plan.tasks for name, pin in each.spec.data.items()},
+        data=_data(plan, outputs),
         env_digest=last.env.digest if last else "",
         env_path=env_path,
         model=model,
@@ -80,7 +81,19 @@ def gather(app: App, job: Job, plan: Plan) -> JobResult:
         cost=None,
         already_trained=bool(tasks) and all(task.state is TaskState.REUSED for task in tasks),
         isolation=_isolation(attempts),
+        notes=plan.notes,
     )
+
+
+def _data(plan: Plan, outputs: Mapping[str, OutputFile]) -> dict[str, str]:
+    """Digests of the named data sets, and of what earlier steps gave to later ones."""
+    found = {name: pin.rpartition("@")[2] for each in plan.tasks for name, pin in each.spec.data.items()}
+    wanted = [path for each in plan.tasks for path in each.spec.inputs]
+    for path in dict.fromkeys(wanted):
+        below = {name: out.digest for name, out in outputs.items() if name == path or name.startswith(f"{path}/")}
+        if below:
+            found[path] = below[path] if path in below else digest_of(below)
+    return found
 
 
 def _seconds(job: Job) -> float:
@@ -131,17 +144,12 @@ def _model(app: App, tx: Connection, plan: Plan, tasks: list[Task]) -> ModelSour
         models = logged.of_run(task.run_id)
         if models:
             newest = max(models, key=lambda each: each.creation_time)
-            return ModelSource(key=artifact_key(newest.artifact_uri), run_id=task.run_id, model_id=newest.id)
+            return ModelSource(key=key_of(newest.artifact_uri) or "", run_id=task.run_id, model_id=newest.id)
         run = RunStore(tx).find(task.run_id)
         key = _logged_folder(app, run) if run else None
         if key is not None:
             return ModelSource(key=key, run_id=task.run_id)
     return None
-
-
-def artifact_key(uri: str) -> str:
-    """Return the key behind our own artifact address."""
-    return uri.removeprefix("mlflow-artifacts:").lstrip("/")
 
 
 def _logged_folder(app: App, run: Run) -> str | None:

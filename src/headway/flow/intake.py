@@ -15,6 +15,7 @@ from headway.flow.projects import aliases
 from headway.flow.repos import forge_of
 from headway.forges.model import (
     BranchPushed,
+    Change,
     ChangeMoved,
     CommentCreated,
     Event,
@@ -117,9 +118,9 @@ _AFTER = frozenset({Verb.DEPLOY, Verb.APPROVE, Verb.ROLLBACK, Verb.WHY, Verb.HEL
 def _command(app: App, event: CommentCreated, parsed: ParsedCommand) -> None:
     change, comment = event.change, event.comment
     head = change.head_sha  # as it stood when the comment was made
-    if parsed.sha and not head.startswith(parsed.sha):
-        text = f"Commit `{parsed.sha}` is not the head of this change: it is at `{head[:16]}`."
-        _say(app, event, f"{text}\n\n    /{parsed.verb} @{head[:16]}")
+    wrong = _wrong_commit(change, parsed)
+    if wrong:
+        _say(app, event, f"{wrong}\n\n    /{parsed.verb} @{head}")
         return
     command = Command(
         id=new_id(),
@@ -132,6 +133,7 @@ def _command(app: App, event: CommentCreated, parsed: ParsedCommand) -> None:
         change=change.number,
         head_sha=head,
         arguments=parsed.arguments,
+        environment=parsed.environment,
         params=parsed.params,
         reason=parsed.reason,
         dry_run=parsed.dry_run,
@@ -147,6 +149,25 @@ def _command(app: App, event: CommentCreated, parsed: ParsedCommand) -> None:
             WantedReaction(repo_id=change.repo_id, number=change.number, comment_id=comment.id, content="eyes"),
             app.clock.now(),
         )
+
+
+# Seven digits are 28 bits: anybody can make a second commit that begins with them in minutes.
+TRUSTED_DIGITS = 16
+_RUNS_CODE = frozenset({Verb.PLAN, Verb.TRAIN, Verb.TUNE, Verb.RETRY, Verb.APPROVE, Verb.DEPLOY})
+
+
+def _wrong_commit(change: Change, parsed: ParsedCommand) -> str:
+    """Say why a command is not for the head of its change; "" when it is."""
+    head = change.head_sha
+    if change.from_fork and parsed.verb in _RUNS_CODE and parsed.sha != head:
+        return "This change comes from a fork: the command must name its whole commit, as you have reviewed it."
+    if parsed.sha is None:
+        return ""
+    if not head.startswith(parsed.sha):
+        return f"Commit `{parsed.sha}` is not the head of this change: it is at `{head}`."
+    if len(parsed.sha) < TRUSTED_DIGITS:
+        return f"`{parsed.sha}` is too short to be sure which commit is meant: give {TRUSTED_DIGITS} digits or all."
+    return ""
 
 
 def _say(app: App, event: CommentCreated, text: str) -> None:

@@ -83,7 +83,14 @@ def view_job(app: App, tx: Connection, job: Job) -> ReportView:
         release=release,
         release_url=f"{base_url(app)}/deployments" if release else "",
         next_step=_next_step(plan.project, job),
-        superseded_by=job.superseded_by or "",
+        superseded_by=_superseded(tx, job),
+        compare_url=f"{base_url(app)}/changes/{job.repo_id}/{job.change}" if job.change is not None else "",
+        log_url=job_url(app, job.number),
+        seconds_left=_seconds_left(plan, tasks, now),
+        earlier_run=_earlier(tx, result, tasks),
+        reason=job.reason,
+        notes=result.notes if result else (),
+        seed=plan.project.seed,
         updated_at=now,
         spec=plan.project.report,
         template=_template(plan),
@@ -116,11 +123,50 @@ def command_text(command: Command) -> str:
         ParsedCommand(
             verb=command.verb,
             arguments=command.arguments,
+            environment=command.environment,
             params=command.params,
             dry_run=command.dry_run,
             reason=command.reason,
         ),
     )
+
+
+def _superseded(tx: Connection, job: Job) -> str:
+    if not job.superseded_by:
+        return ""
+    newer = JobStore(tx).find(
+        schema.job.c.repo_id == job.repo_id,
+        schema.job.c.change == job.change,
+        schema.job.c.project == job.project,
+        schema.job.c.commit == job.superseded_by,
+        limit=1,
+    )
+    words = f"commit {job.superseded_by[:7]}"
+    return f"run #{newer[0].number} of {words}" if newer else words
+
+
+def _seconds_left(plan: Plan, tasks: list[Task], now: datetime) -> float | None:
+    """Return what earlier runs let expect; None when a step has never run."""
+    left = 0.0
+    for planned, task in zip(plan.tasks, tasks, strict=True):
+        if task.state.is_final:
+            continue
+        if planned.expected_seconds is None:
+            return None
+        spent = (now - task.started_at).total_seconds() if task.started_at else 0.0
+        left += max(0.0, planned.expected_seconds - spent)
+    return left
+
+
+def _earlier(tx: Connection, result: JobResult | None, tasks: list[Task]) -> str:
+    """Return which run the answer "already trained" comes from."""
+    if result is None or not result.already_trained or not tasks or not tasks[-1].run_id:
+        return ""
+    task = JobStore(tx).task_of_run(tasks[-1].run_id)
+    if task is None:
+        return ""
+    job = JobStore(tx).get(task.job_id)
+    return f"run #{job.number} on {job.branch}"
 
 
 def _seconds(job: Job, now: datetime) -> float | None:

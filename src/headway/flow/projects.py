@@ -14,7 +14,7 @@ from headway.forges.model import Change, Repo
 from headway.pipelines.git_tree import TreeFiles, read_tree
 from headway.pipelines.model import GitTree
 from headway.projects.discover import check_names, find_configs, touched
-from headway.projects.effective import edits, effective
+from headway.projects.effective import edits, effective, pair_with_base
 from headway.projects.model import ProjectSpec
 from headway.projects.read import read_project
 
@@ -45,12 +45,14 @@ def projects_at(app: App, repo_id: str, *, head: str, base: str) -> list[Project
     base_tree = head_tree if base == head else read_tree(git.directory, base)
     changed = git.changed_files(git.merge_base(base, head) or base, head) if base != head else ()
     at_head = _specs(git, head_tree)
-    at_base = {spec.name: spec for spec in _specs(git, base_tree)} if base != head else {}
-    concerned = {spec.name for spec in touched(at_head, changed)}
+    if base == head:
+        return [_own(git, spec, head_tree) for spec in at_head]
+    paired = pair_with_base(at_head, _specs(git, base_tree))
+    # A project that the change takes away keeps its gates until the removal is merged by somebody who may.
+    concerned = {spec.root for spec in touched(at_head, changed)}
     found = []
-    for spec in at_head:
-        before = at_base.get(spec.name)
-        whole = spec if base == head else effective(spec, before)
+    for spec, before in paired.pairs:
+        whole = effective(spec, before)
         found.append(
             ProjectAt(
                 spec=_with_template(git, whole, base_tree),
@@ -58,11 +60,23 @@ def projects_at(app: App, repo_id: str, *, head: str, base: str) -> list[Project
                 base=before,
                 head_tree=head_tree,
                 base_tree=base_tree,
-                notes=() if base == head else tuple(str(edit) for edit in edits(spec, before)),
-                is_touched=base == head or spec.name in concerned,
+                notes=tuple(str(edit) for edit in edits(spec, before)),
+                is_touched=spec.root in concerned,
             ),
         )
+    check_names([each.spec for each in found])
     return found
+
+
+def removed_projects(app: App, repo_id: str, *, head: str, base: str) -> tuple[str, ...]:
+    """Return the names of the base branch's projects that a change takes away: they block its merge."""
+    git = git_at(app, repo_id, head)
+    bases = _specs(git, read_tree(git.directory, base))
+    return tuple(spec.name for spec in pair_with_base(_specs(git, read_tree(git.directory, head)), bases).removed)
+
+
+def _own(git: Git, spec: ProjectSpec, tree: GitTree) -> ProjectAt:
+    return ProjectAt(spec=_with_template(git, spec, tree), head=spec, base=None, head_tree=tree, base_tree=tree)
 
 
 def _specs(git: Git, tree: GitTree) -> list[ProjectSpec]:
@@ -118,8 +132,10 @@ def aliases(app: App, repo_id: str, base_sha: str) -> dict[str, str]:
 
 def contexts_for(app: App, change: Change) -> tuple[str, ...]:
     """Return the statuses that must be green before a change may be merged."""
-    projects = projects_at(app, change.repo_id, head=change.head_sha, base=change.base_sha)
-    return tuple(f"{MERGE_CONTEXT}/{project.spec.name}" for project in projects if project.is_touched)
+    head, base = change.head_sha, change.base_sha
+    names = [each.spec.name for each in projects_at(app, change.repo_id, head=head, base=base) if each.is_touched]
+    names += removed_projects(app, change.repo_id, head=head, base=base)
+    return tuple(f"{MERGE_CONTEXT}/{name}" for name in names)
 
 
 def resolve(app: App, repo: Repo, ref: str) -> str:

@@ -11,17 +11,20 @@ from headway.commands.model import Command
 from headway.db import schema
 from headway.environments.model import Tier
 from headway.errors import NotFound, Refused
+from headway.flow.grants import grant
 from headway.flow.model import JobResult
 from headway.flow.projects import chosen, projects_at
 from headway.flow.registering import register_model
 from headway.flow.release import candidate_of, deploy_spec
-from headway.flow.repos import get_repo, git_at
+from headway.flow.repos import forge_of, get_repo, git_at
 from headway.flow.results import JobResults
+from headway.forges.model import ChangeState
 from headway.ids import new_id
 from headway.jobs.model import Job, JobState
 from headway.jobs.store import JobStore
 from headway.planning.model import Plan
 from headway.projects.model import DeploySpec
+from headway.registry.digest import check_digest
 from headway.registry.store import RegistryStore
 from headway.serving.model import Release, ReleaseState
 from headway.serving.release import approve as add_approval
@@ -42,7 +45,7 @@ class Deployable:
 def deploy(app: App, command: Command) -> str:
     """Register the model of a job and request its release."""
     found = _deployable(app, command)
-    environment = command.params.get("to") or found.spec.environment
+    environment = command.environment or found.spec.environment
     if environment not in ("staging", found.spec.environment):
         raise NotFound(
             f"project {found.job.project} has no environment {environment!r}",
@@ -57,6 +60,7 @@ def deploy(app: App, command: Command) -> str:
         )
     app.target(spec.target)
     version = register_model(app, found.job, found.plan, found.result, actor=command.actor)
+    check_digest(app.artifacts, version.source, version.digest)
     release = Release(
         id=new_id(),
         project=found.job.project,
@@ -133,7 +137,11 @@ def _checked(job: Job, plan: Plan, result: JobResult) -> Deployable:
 
 
 def approve(app: App, command: Command) -> str:
-    """Add an approval to the release that waits."""
+    """Add an approval to the release that waits, or let the commit of a fork run."""
+    if command.change is not None and not command.arguments:
+        change = forge_of(app, command.repo_id).get_change(command.repo_id, command.change)
+        if change.from_fork and change.state is ChangeState.OPEN:
+            return grant(app, change, command)
     with app.database.read() as tx:
         waiting = [
             release

@@ -4,30 +4,30 @@ from __future__ import annotations
 
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 
 from sqlalchemy import Connection, select
 
 from headway.app import App
+from headway.blobs.content import content_key
 from headway.db import schema
 from headway.flow.background import Background
 from headway.flow.baselines import baseline_for
 from headway.flow.changed import what_changed
 from headway.flow.crash import crash_of
-from headway.flow.evidence import side_of
 from headway.flow.gather import gather
 from headway.flow.merging import becomes_baseline
 from headway.flow.model import JobResult
 from headway.flow.notify import notify_ended
 from headway.flow.repos import git_at
 from headway.flow.results import JobResults
-from headway.gates.evaluate import evaluate
-from headway.gates.measure import Side, computed_value
-from headway.gates.model import Override, Verdict
+from headway.gates.judge import judge
+from headway.gates.model import Evidence, Override
+from headway.ids import digest_of
 from headway.jobs import advance
 from headway.jobs.model import Job, JobState
 from headway.jobs.store import JobStore
-from headway.planning.model import Plan
-from headway.projects.model import ProjectSpec
+from headway.planning.model import OutputFile, Plan
 from headway.reports.model import Curve
 
 
@@ -59,7 +59,7 @@ def settle(app: App, job_id: str) -> None:
     notify_ended(app, job, plan, result)
 
 
-def judge_again(app: App, job: Job, _override: Override) -> None:
+def judge_again(app: App, job: Job) -> None:
     """Judge a settled job anew: its overrides have changed, its evidence has not."""
     with app.database.read() as tx:
         plan = JobStore(tx).plan(job.plan_id)
@@ -73,43 +73,45 @@ def judge_again(app: App, job: Job, _override: Override) -> None:
 def _judged(app: App, job: Job, plan: Plan, result: JobResult) -> JobResult:
     project = plan.project
     chosen = baseline_for(app, job, plan, result)
-    candidate = side_of(app, project, result, label="this change" if job.change else "this run")
-    baseline = None
-    if chosen.result is not None:
-        # The candidate's hold-out for both: labels are the base branch's, and both sides stand on equal rows.
-        other = replace(chosen.result, holdout=result.holdout)
-        baseline = side_of(app, project, other, label=chosen.label)
     with app.database.read() as tx:
         overrides = _overrides(tx, job)
-    verdict = evaluate(
+    # One hold-out for both sides, the base branch's: labels are never the change's own.
+    found = judge(
         project.gates.rules,
         metrics=project.metrics,
-        candidate=candidate,
-        baseline=baseline,
+        predictions=project.predictions,
+        candidate=_evidence(app, result, "this change" if job.change else "this run"),
+        baseline=None if chosen.result is None else _evidence(app, chosen.result, chosen.label),
+        holdout=None if result.holdout is None else _path(app, result.holdout),
         overrides=overrides,
         head_sha=job.commit,
     )
-    computed = _computed(project, candidate)
-    verdict = Verdict(outcome=verdict.outcome, checks=verdict.checks, notes=(*verdict.notes, *chosen.notes))
-    judged = replace(result, metrics=result.metrics | computed, verdict=verdict, baseline_label=chosen.label)
+    verdict = replace(found.verdict, notes=(*found.verdict.notes, *chosen.notes))
+    judged = replace(
+        result,
+        metrics=found.metrics,
+        metrics_digest=digest_of(found.metrics),
+        verdict=verdict,
+        baseline_label=chosen.label,
+    )
     if chosen.result is None:
         return judged
-    other_metrics = dict(chosen.result.metrics)
-    if baseline is not None:
-        other_metrics |= _computed(project, baseline)
     return replace(
         judged,
         baseline_job=chosen.result.job_id,
-        baseline_metrics=other_metrics,
+        baseline_metrics=found.baseline_metrics,
         curves=_paired(judged.curves, chosen.result.curves),
         changed=what_changed(git_at(app, job.repo_id, job.commit), chosen.result, judged),
     )
 
 
-def _computed(project: ProjectSpec, side: Side) -> dict[str, float]:
-    """The metrics that Headway computes itself, from predictions and pinned labels."""
-    found = {spec.name: computed_value(side, spec).number for spec in project.metrics if spec.compute}
-    return {name: number for name, number in found.items() if number is not None}
+def _evidence(app: App, result: JobResult, label: str) -> Evidence:
+    predictions = None if result.predictions is None else str(_path(app, result.predictions))
+    return Evidence(label=label, metrics=result.metrics, predictions=predictions)
+
+
+def _path(app: App, output: OutputFile) -> Path:
+    return app.data / "contents" / content_key(output.digest)
 
 
 def _paired(curves: tuple[Curve, ...], others: tuple[Curve, ...]) -> tuple[Curve, ...]:

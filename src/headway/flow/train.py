@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from headway.app import App
@@ -17,6 +17,7 @@ from headway.environments.find import find_environment
 from headway.environments.model import Tier
 from headway.environments.packages import locked_packages
 from headway.errors import HeadwayError, NotFound, UsageError
+from headway.flow.grants import check_granted
 from headway.flow.plan_text import plan_text
 from headway.flow.projects import ProjectAt, chosen, project_files, projects_at
 from headway.flow.repos import forge_of, get_repo, git_at
@@ -55,6 +56,8 @@ def train(app: App, command: Command) -> str:
         return plan(app, command)
     change = _change(app, command)
     _check_is_head(command, change)
+    if change is not None and change.from_fork:
+        check_granted(app, change)
     lines = []
     for planned in plans_for(app, command):
         running = _same_unfinished(app, command, planned.plan)
@@ -114,7 +117,10 @@ def _plan_one(
 ) -> Planned:
     git = git_at(app, command.repo_id, at.head_tree.commit)
     tier = tier_of(app, command, change)
-    head = _side(app, git.directory, at.spec, at.head_tree)
+    named_by_base = None if at.base is None else frozenset(each.uri for each in at.base.data)
+    # A fork must not make us read whatever path of this machine it names.
+    allowed = (named_by_base or frozenset()) if tier is Tier.FORK else None
+    head = _side(app, git.directory, at.spec, at.head_tree, allowed=allowed)
     base = None if at.base is None else _side(app, git.directory, at.base, at.base_tree)
     scope = f"{command.repo_id}/{at.spec.name}"
     tasks = make_tasks(head, base=base, overrides=command.params, scope=scope, other_roots=other_roots)
@@ -130,7 +136,7 @@ def _plan_one(
         params=params,
         history=_history(app, command, at, tasks, tier),
     )
-    return Planned(plan=made, notes=at.notes)
+    return Planned(plan=replace(made, notes=at.notes), notes=at.notes)
 
 
 def _history(app: App, command: Command, at: ProjectAt, tasks: tuple[TaskSpec, ...], tier: Tier) -> History:
@@ -156,13 +162,13 @@ def _history(app: App, command: Command, at: ProjectAt, tasks: tuple[TaskSpec, .
     return History(results=results, job_numbers=numbers, earlier=earlier, trees=trees, packages=packages)
 
 
-def _side(app: App, git_dir: Path, spec: ProjectSpec, tree: GitTree) -> Side:
+def _side(app: App, git_dir: Path, spec: ProjectSpec, tree: GitTree, *, allowed: frozenset[str] | None = None) -> Side:
     files = project_files(git_dir, tree, spec.root)
     env = find_environment(files, spec.env, default_python=DEFAULT_PYTHON)
-    return Side(project=spec, tree=tree, env=env, data=_pins(app, spec, tree))
+    return Side(project=spec, tree=tree, env=env, data=_pins(app, spec, tree, allowed))
 
 
-def _pins(app: App, spec: ProjectSpec, tree: GitTree) -> Mapping[str, DataPin]:
+def _pins(app: App, spec: ProjectSpec, tree: GitTree, allowed: frozenset[str] | None) -> Mapping[str, DataPin]:
     prefix = f"{spec.root}/" if spec.root else ""
     tracked = {
         path.removeprefix(prefix): Tracked(blob=entry.blob, size=entry.size)
@@ -170,7 +176,7 @@ def _pins(app: App, spec: ProjectSpec, tree: GitTree) -> Mapping[str, DataPin]:
         if path.startswith(prefix)
     }
     cache = HashCache(app.data / "hashes")
-    return {each.name: pin_data(each, tracked, cache=cache) for each in spec.data}
+    return {each.name: pin_data(each, tracked, cache=cache, allowed=allowed) for each in spec.data}
 
 
 def tier_of(app: App, command: Command, change: Change | None) -> Tier:

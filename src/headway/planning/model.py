@@ -74,6 +74,7 @@ class Plan:
     tier: Tier
     params: dict[str, ParamValue] = field(default_factory=dict)
     tasks: tuple[PlannedTask, ...] = ()
+    notes: tuple[str, ...] = ()  # what the change tried to alter in its own rules; no part of the id
 
     @property
     def is_all_reused(self) -> bool:

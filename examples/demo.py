@@ -1,0 +1,263 @@
+"""The whole story on real flights, as a person would type it: from a comment to a served model, and back.
+
+Run by `make demo`. Everything lives in `.demo/`; what is there from an earlier run is kept, but for the
+results: environments are found again, so a second run is quicker.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+import os
+import shutil
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import httpx
+
+HERE = Path(__file__).resolve().parent
+ROOT = Path(os.environ.get("HEADWAY_DEMO", HERE.parent / ".demo")).resolve()
+DATA = ROOT / "data"
+REPO = ROOT / "flights"
+HEADWAY = Path(sys.executable).with_name("headway")
+ENVIRONMENT = os.environ | {
+    "HEADWAY_DATA": str(DATA),
+    "GIT_AUTHOR_NAME": "maria",
+    "GIT_AUTHOR_EMAIL": "maria@example.com",
+    "GIT_COMMITTER_NAME": "maria",
+    "GIT_COMMITTER_EMAIL": "maria@example.com",
+}
+BOLD, DIM, PLAIN = ("\x1b[1m", "\x1b[2m", "\x1b[0m") if sys.stdout.isatty() else ("", "", "")
+
+
+class Traffic:
+    """Passengers asking: the hold-out's requests over and over, at some twenty a second."""
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+        self._stop = threading.Event()
+        self._lines = (HERE / "flights" / "tests" / "traffic.jsonl").read_text().splitlines()
+        self._thread = threading.Thread(target=self._ask, daemon=True)
+        self.answers: dict[tuple[str, int], int] = {}
+
+    def __enter__(self) -> Traffic:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop.set()
+        self._thread.join()
+
+    def _ask(self) -> None:
+        with httpx.Client(base_url=self._url, timeout=10) as client:
+            for line in itertools.cycle(self._lines):
+                if self._stop.wait(0.05):
+                    return
+                answer = client.post("/invocations", content=line, headers={"content-type": "application/json"})
+                key = (answer.headers.get("x-model-version", "?"), answer.status_code)
+                self.answers[key] = self.answers.get(key, 0) + 1
+
+    def told(self) -> str:
+        return ", ".join(f"v{v}: {n} × HTTP {status}" for (v, status), n in sorted(self.answers.items()))
+
+
+def chapter(text: str) -> None:
+    print(f"\n{BOLD}━━ {text} {'━' * max(0, 96 - len(text))}{PLAIN}\n", flush=True)
+
+
+def type_in(*words: str, may_fail: bool = False, is_quiet: bool = False) -> str:
+    """Run one headway command as a person would, and show it."""
+    shown = " ".join(word if word.replace("-", "").isalnum() or word.startswith("/") else repr(word) for word in words)
+    print(f"{DIM}${PLAIN} {BOLD}headway {shown}{PLAIN}", flush=True)
+    done = subprocess.run([HEADWAY, *words], cwd=REPO, env=ENVIRONMENT, capture_output=True, text=True, check=False)
+    if not is_quiet:
+        print((done.stdout + done.stderr).rstrip(), flush=True)
+    if done.returncode not in (0, 3) and not may_fail:
+        sys.exit(f"the demo stops: headway {shown} ended with {done.returncode}\n{done.stdout}{done.stderr}")
+    return done.stdout
+
+
+def read(*words: str) -> object:
+    done = subprocess.run([HEADWAY, *words, "--json"], cwd=REPO, env=ENVIRONMENT, capture_output=True, text=True)
+    return json.loads(done.stdout) if done.stdout else None
+
+
+def git(*words: str) -> None:
+    subprocess.run(["git", *words], cwd=REPO, env=ENVIRONMENT, check=True, capture_output=True)
+
+
+def propose(name: str, branch: str) -> None:
+    """A colleague's branch, from a patch of the example."""
+    folder = HERE / "flights" / "changes" / name
+    git("checkout", "-q", "-b", branch, "main")
+    git("apply", "--whitespace=nowarn", str(folder / "change.patch"))
+    git("add", "-A")
+    git("commit", "-q", "-F", str(folder / "message.txt"))
+    git("checkout", "-q", "main")
+
+
+def judged(change: int, *, seconds: float = 240) -> dict:
+    """Wait until the newest job of a change is judged and its report stands."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        found = read("jobs", "list", "--limit", "20") or []
+        mine = [each for each in found if each["job"]["change"] == change]
+        if mine and mine[0]["job"]["settled_at"]:
+            return mine[0]
+        time.sleep(0.5)
+    sys.exit(f"the demo stops: change {change} was not judged within {seconds:.0f} s; see headway jobs list")
+
+
+def at_rest(version: int, *states: str, seconds: float = 120) -> dict:
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        shown = read("endpoints", "show", "flights-production") or {"releases": []}
+        for release in shown["releases"]:
+            if release["version"] == version and release["state"] in states:
+                return release
+        time.sleep(0.5)
+    sys.exit(f"the demo stops: version {version} did not become {states} within {seconds:.0f} s")
+
+
+def lay_out() -> None:
+    """A fresh repository and fresh results; environments of an earlier demo are kept."""
+    if DATA.exists():
+        subprocess.run([HEADWAY, "server", "stop"], env=ENVIRONMENT, capture_output=True, check=False)
+        for name in ("staging", "production"):
+            stop_endpoint(DATA / "deployments" / f"flights-{name}")
+        for child in DATA.iterdir():
+            if child.name != "environments":
+                shutil.rmtree(child) if child.is_dir() else child.unlink()
+    shutil.rmtree(REPO, ignore_errors=True)
+    shutil.copytree(HERE / "flights", REPO, ignore=shutil.ignore_patterns("changes", "build", "__pycache__"))
+    git("init", "-q", "-b", "main")
+    git("add", "-A")
+    git("commit", "-q", "-m", "Predict late flights from the timetable")
+
+
+def stop_endpoint(folder: Path) -> None:
+    """End a detached endpoint of an earlier demo: it would hold its port."""
+    try:
+        pid = int((folder / "pid").read_text())
+        os.kill(pid, 15)
+    except (OSError, ValueError):
+        return
+
+
+def start_server() -> None:
+    """Detached, so that it can stay up after the story."""
+    DATA.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with (DATA / "server.log").open("ab") as log:
+        subprocess.Popen(
+            [HEADWAY, "server", "start", "--port", "0"],
+            env=ENVIRONMENT,
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
+        )
+    for _ in range(300):
+        if (DATA / "server.json").exists():
+            return
+        time.sleep(0.1)
+    sys.exit(f"the demo stops: the server did not start; see {DATA / 'server.log'}")
+
+
+def story() -> None:
+    chapter("1. A baseline: the project is trained on main")
+    type_in("train", "main")
+    chapter("2. The first version goes to production")
+    type_in("deploy", "1")
+    type_in("approve", "1")
+
+    chapter("3. Two colleagues propose changes, and comment /train on each")
+    propose("better", "weather")
+    propose("worse-slice", "simpler")
+    type_in("change", "open", "weather")
+    type_in("change", "open", "simpler")
+    type_in("change", "comment", "1", "/train")
+    type_in("change", "comment", "2", "/train")
+    judged(1)
+    judged(2)
+    type_in("report", "--change", "1")
+    type_in("report", "--change", "2")
+
+    chapter("4. The gates decide: one is blocked, one is merged")
+    type_in("change", "merge", "2", may_fail=True)
+    type_in("change", "merge", "1")
+    wait_for_version(2)
+    type_in("models", "show", "flights")
+
+    chapter("5. The merged model is released: staging, approval, canary, production")
+    url = read("endpoints", "show", "flights-production")["deployment"]["observed"]["url"]
+    with Traffic(url) as traffic:
+        type_in("change", "comment", "1", "/deploy")
+        waiting = wait_for_release(2, "waiting")
+        print(waiting["test_output"])
+        type_in("change", "comment", "1", "/approve")
+        at_rest(2, "promoted")
+    print(f"\nanswers meanwhile: {traffic.told()}")
+    type_in("report", "--change", "1")
+
+    chapter("6. A prediction, and why it answered that")
+    one = json.loads((REPO / "tests" / "requests" / "stormy-evening.json").read_text())["request"]
+    (ROOT / "request.json").write_text(json.dumps(one))
+    answer = json.loads(type_in("endpoints", "invoke", "flights-production", str(ROOT / "request.json"), "--json"))
+    time.sleep(1)
+    type_in("why", answer["request_id"])
+
+    chapter("7. A version that errs in production is rolled back by itself")
+    propose("broken-model", "strict")
+    type_in("change", "open", "strict")
+    type_in("change", "comment", "3", "/train")
+    judged(3)
+    with Traffic(url) as traffic:
+        type_in("change", "comment", "3", "/deploy")
+        wait_for_release(3, "waiting")
+        type_in("change", "comment", "3", "/approve")
+        release = at_rest(3, "rolled_back", "rolling_back", "promoted", "failed")
+        print(f"\nv3: {release['state']}: {release['reason']}")
+        at_rest(3, "rolled_back")
+    print(f"answers meanwhile: {traffic.told()}")
+    type_in("report", "--change", "3")
+    type_in("endpoints", "list")
+
+
+def wait_for_version(number: int) -> None:
+    for _ in range(120):
+        shown = read("models", "show", "flights") or {"versions": []}
+        if any(each["number"] == number for each in shown["versions"]):
+            return
+        time.sleep(0.5)
+    sys.exit(f"the demo stops: version {number} was not registered after the merge")
+
+
+def wait_for_release(version: int, state: str) -> dict:
+    return at_rest(version, state, "failed", "refused")
+
+
+def main() -> None:
+    began = time.monotonic()
+    lay_out()
+    start_server()
+    try:
+        story()
+        print(f"\n{BOLD}The whole story took {time.monotonic() - began:.0f} s.{PLAIN}")
+    except BaseException:
+        subprocess.run([HEADWAY, "server", "stop"], env=ENVIRONMENT, capture_output=True, check=False)
+        raise
+    if sys.stdout.isatty():
+        type_in("server", "status")
+        print(f"The server stays up. HEADWAY_DATA={DATA} {HEADWAY} login   prints the address for your browser.")
+        print(f"Stop it with: HEADWAY_DATA={DATA} {HEADWAY} server stop")
+        return
+    subprocess.run([HEADWAY, "server", "stop"], env=ENVIRONMENT, capture_output=True, check=False)
+    for name in ("staging", "production"):
+        stop_endpoint(DATA / "deployments" / f"flights-{name}")
+
+
+if __name__ == "__main__":
+    main()
