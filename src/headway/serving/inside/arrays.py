@@ -218,6 +218,9 @@ def _frame(columns: dict[str, Any]) -> Any:
         raise BadInput("every column takes the same number of rows")
     pd = pandas()
     if pd is not None:
+        kinds = {getattr(column, "dtype", None) for column in columns.values()}
+        if len(kinds) == 1 and None not in kinds and len(columns) > 1:  # one block instead of one per column
+            return pd.DataFrame(np.column_stack(list(columns.values())), columns=list(columns))
         return pd.DataFrame(columns)
     if all(getattr(column, "dtype", None) is not None for column in columns.values()):
         return np.column_stack(list(columns.values()))

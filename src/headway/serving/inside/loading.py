@@ -144,14 +144,20 @@ def _wrap(model: Any, loader: str) -> Loaded:
     return Loaded(predict, loader, raw=model)
 
 
-def read_example(folder: Path, info: dict[str, Any]) -> tuple[list[Any] | None, list[Any]] | None:
-    """Return the input example as (columns or None, rows), or None when there is none that JSON can carry."""
+def read_example(folder: Path, info: dict[str, Any]) -> tuple[str, dict[str, list[Any]]] | None:
+    """Return the input example as (layout, values by name); None when there is none in a form that is known."""
     path = folder / info.get("artifact_path", "input_example.json")
     if not path.exists():
         return None
     found = json.loads(path.read_text("utf-8"))
-    if isinstance(found, dict) and isinstance(found.get("data"), list):
-        return found.get("columns"), found["data"]
-    if isinstance(found, dict) and isinstance(found.get("inputs"), list):
-        return None, found["inputs"]
+    if isinstance(found, list) and found:
+        return "tensors", {"input": found}
+    if not isinstance(found, dict):
+        return None
+    rows = found.get("data")
+    if isinstance(rows, list) and rows and all(isinstance(row, list) for row in rows):
+        names = found.get("columns") or range(len(rows[0]))
+        return "table", {str(name): [row[at] for row in rows] for at, name in enumerate(names)}
+    if found and info.get("type") == "ndarray" and all(isinstance(values, list) for values in found.values()):
+        return "tensors", found
     return None
