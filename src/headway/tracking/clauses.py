@@ -42,6 +42,7 @@ class Walk(NamedTuple):
 
     table: str  # metric | text
     inner: Condition  # over x.key and x.value
+    probe: Condition  # what the index alone can count: at least as many rows
 
 
 NEVER = Condition("1 = 0")
@@ -74,16 +75,17 @@ def walk_of(link: Link, clause: Clause, exps: Sequence[int]) -> Walk | None:
         test = compared(link, "x.value", clause.op, clause.value)
         # NaN compares as unequal to everything, and as nothing else.
         sql = f"(x.nan = true or {test.sql})" if clause.op == "!=" else f"x.nan = false and {test.sql}"
-        return Walk("metric", Condition(f"{keys.sql} and {sql}", keys.values + test.values))
+        inner = Condition(f"{keys.sql} and {sql}", keys.values + test.values)
+        return Walk("metric", inner, inner)
     if clause.op in ("IS NULL", "IS NOT NULL"):
-        return Walk("text", keys)
+        return Walk("text", keys, keys)
     test = compared(link, "x.value", clause.op, clause.value)
-    if clause.op == "=":  # the index has the beginning of the value
-        head = "substr(x.value, 1, 200) = substr(?, 1, 200)"
-        return Walk(
-            "text", Condition(f"{keys.sql} and {head} and {test.sql}", (*keys.values, clause.value, clause.value))
-        )
-    return Walk("text", Condition(f"{keys.sql} and {test.sql}", keys.values + test.values))
+    inner = Condition(f"{keys.sql} and {test.sql}", keys.values + test.values)
+    if clause.op != "=":
+        return Walk("text", inner, keys)
+    # The index has the beginning of the value.
+    head = Condition(f"{keys.sql} and substr(x.value, 1, 200) = substr(?, 1, 200)", (*keys.values, clause.value))
+    return Walk("text", Condition(f"{head.sql} and {test.sql}", head.values + test.values), head)
 
 
 def having(walk: Walk, *, is_absent: bool = False) -> Condition:

@@ -21,6 +21,7 @@ from headway.tracking.clauses import (
     RUN_COLUMNS,
     Condition,
     Walk,
+    compared,
     having,
     is_keyed,
     key_ids,
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
     from headway.tracking.link import Link, Row
 
 _RARE = 2000
+_RARE_TEXT = 400  # SQLite looks each of them up
 _MOST_EXPERIMENTS = 5000
 _NEWEST = (("r.start_time", False), ("r.uuid", True))
 
@@ -72,11 +74,13 @@ def find_runs(link: Link, query: Query) -> tuple[list[int], str]:
     tests, walks, is_empty = _conditions(link, query)
     if is_empty:
         return [], ""
-    rare = _rarest(link, walks)
     scope = Condition(
         f"r.exp in ({marks(len(query.exps))}) and r.stage in ({marks(len(query.stages))})",
         (*query.exps, *query.stages),
     )
+    rare, count = _rarest(link, walks)
+    if rare is not None and _is_walk_shorter(link, count, query):
+        rare = None
     others = tuple(having(walk) for walk in walks if walk is not rare)
     all_tests = (scope, *tests, *others)
     rows: list[Row] = []
@@ -106,20 +110,30 @@ def _conditions(link: Link, query: Query) -> tuple[list[Condition], list[Walk], 
     return tests, walks, False
 
 
-def _rarest(link: Link, walks: Sequence[Walk]) -> Walk | None:
-    """Return the walk with the fewest rows, if they are few; no database keeps statistics per key."""
+def _rarest(link: Link, walks: Sequence[Walk]) -> tuple[Walk | None, int]:
+    """Return the walk with the fewest rows and their number, if they are few; no database has statistics per key."""
     best, size = None, _RARE
     for walk in walks:
+        limit = size if walk.table == "metric" else min(size, _RARE_TEXT)
         row = link.one(
-            f"select count(*) from (select 1 from {walk.table} x where {walk.inner.sql} limit {size}) as found",  # noqa: S608  # ours
-            walk.inner.values,
+            f"select count(*) from (select 1 from {walk.table} x where {walk.probe.sql} limit {limit}) as found",  # noqa: S608  # ours
+            walk.probe.values,
         )
         count = 0 if row is None else int(row[0])
-        if count < size:
+        if count < limit:
             best, size = walk, count
             if count == 0:
                 break
-    return best
+    return best, size
+
+
+def _is_walk_shorter(link: Link, count: int, query: Query) -> bool:
+    """Say whether walking in the wanted order meets a page's worth of these runs before `count` of them are sorted."""
+    if len(query.orders) > 1 or any(order.entity != METRIC for order in query.orders):
+        return False
+    most = count * count // query.limit  # page / (count / all) < count
+    row = link.one("select max(id) from run")  # as many runs as there may be, without counting
+    return row is not None and int(row[0] or 0) < most
 
 
 def _plans(link: Link, query: Query, tests: tuple[Condition, ...], rare: Walk | None) -> list[_Plan]:
@@ -132,7 +146,7 @@ def _plans(link: Link, query: Query, tests: tuple[Condition, ...], rare: Walk | 
         if not ids:
             return [_lacking(tests, None)]
         if len(ids) == 1:
-            return _metric_walks(link, ids[0], first, tests=tests)
+            return _metric_walks(link, ids[0], query, tests=tests)
     return [_joined(link, query, Condition("run r"), tests)]
 
 
@@ -146,15 +160,23 @@ def _started(link: Link, walk: Walk) -> Condition:
     return Condition(sql, walk.inner.values)
 
 
-def _metric_walks(link: Link, key: int, order: Order, *, tests: tuple[Condition, ...]) -> list[_Plan]:
+def _metric_walks(link: Link, key: int, query: Query, *, tests: tuple[Condition, ...]) -> list[_Plan]:
     """Numbers by the index, then NaN, then the runs that lack the key: each only if the page is not full yet."""
-    walk = Walk("metric", Condition("x.key = ?", (key,)))
-    plans = []
-    for rank, nan in ((0, "false"), (1, "true")):
-        start = _ordered_start(link, Condition(f"x.key = ? and x.nan = {nan}", (key,)))
-        value = (("x.value", order.is_ascending),) if rank == 0 else (("0", True),)
-        plans.append(_Plan(start, tests, ((str(rank), True), *value, *_NEWEST)))
-    return [*plans, _lacking(tests, walk)]
+    order, of_key = query.orders[0], Condition("x.key = ?", (key,))
+    # What the filter says of the same metric bounds the walk.
+    bounds = [
+        compared(link, "x.value", clause.op, clause.value)
+        for clause in query.clauses
+        if (clause.entity, clause.key) == (METRIC, order.key) and clause.op != "!="
+    ]
+    inner = " and ".join([of_key.sql, "x.nan = false", *(bound.sql for bound in bounds)])
+    numbers = Condition(inner, (key, *(value for bound in bounds for value in bound.values)))
+    nans = Condition(f"{of_key.sql} and x.nan = true", of_key.values)
+    return [
+        _Plan(_ordered_start(link, numbers), tests, (("0", True), ("x.value", order.is_ascending), *_NEWEST)),
+        _Plan(_ordered_start(link, nans), tests, (("1", True), ("0", True), *_NEWEST)),
+        _lacking(tests, Walk("metric", of_key, of_key)),
+    ]
 
 
 def _ordered_start(link: Link, inner: Condition) -> Condition:
