@@ -121,6 +121,8 @@ class LocalForge:
         """Make what is wanted stand in the database; repeating it changes nothing."""
         with self._database.write() as tx:
             RepoStore(tx).get(wanted.repo_id)
+            # Two deliveries of one report at once must not both find it missing.
+            LocalChanges(tx).lock(wanted.repo_id)
             return self._deliver(tx, wanted)
 
     # --- what a forge's website offers -----------------------------------------------------------
@@ -189,6 +191,7 @@ class LocalForge:
         notice_pushes(self._database, repo_id, git, at=at, actor=os_user())
         with self._database.write() as tx:
             changes = LocalChanges(tx)
+            changes.lock(repo_id)
             for other in changes.changes(repo_id, ChangeState.OPEN):
                 if (other.head_ref, other.base_ref) == (head_ref, base):
                     raise Conflict(
@@ -258,6 +261,7 @@ class LocalForge:
         # Pushes first: whoever reads in order must learn of the commit before of what was said about it.
         notice_pushes(self._database, repo_id, git, at=at, actor=os_user())
         with self._database.write() as tx:
+            LocalChanges(tx).lock(repo_id)
             change = change_of(_found(tx, repo_id, number), git.branch_heads())
             posted = LocalTalk(tx).add_comment(repo_id, number, author=author, body=body, is_ours=is_ours, at=at)
             if not is_ours:
@@ -309,7 +313,9 @@ class LocalForge:
         git, at = self.git(repo_id), self._clock.now()
         wanted = ChangeState.OPEN if is_open else ChangeState.CLOSED
         with self._database.write() as tx:
-            changes, row = LocalChanges(tx), _found(tx, repo_id, number)
+            changes = LocalChanges(tx)
+            changes.lock(repo_id)
+            row = _found(tx, repo_id, number)
             if row.state is ChangeState.MERGED:
                 raise Conflict(f"change {number} is merged", hint="git revert its commit in another change")
             heads = git.branch_heads()

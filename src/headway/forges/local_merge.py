@@ -57,6 +57,7 @@ def merge_change(
     )
     with database.write() as tx:
         changes, talk = LocalChanges(tx), LocalTalk(tx)
+        changes.lock(change.repo_id)
         # Once more, where nothing can change in between: a status may have turned red while we merged.
         check_green(change, talk.statuses(change.repo_id, change.head_sha), contexts)
         followers = move_branch(

@@ -24,6 +24,7 @@ def notice_pushes(database: Database, repo_id: str, git: Git, *, at: datetime, a
         return
     with database.write() as tx:
         changes = LocalChanges(tx)
+        changes.lock(repo_id)
         # Read again while nobody else can note anything: an older picture would look like a push back.
         seen, heads = changes.branches(repo_id), git.branch_heads()
         moved = [name for name in sorted(seen.keys() | heads.keys()) if seen.get(name) != heads.get(name)]

@@ -56,8 +56,15 @@ class LocalChanges:
         """Work inside the caller's transaction."""
         self._tx = tx
 
+    def lock(self, repo_id: str) -> None:
+        """Let nobody else write of this repository until the transaction ends.
+
+        On PostgreSQL an event could otherwise become visible after a later one, when readers are past it.
+        """
+        self._tx.execute(select(schema.repo.c.id).where(schema.repo.c.id == repo_id).with_for_update())
+
     def next_number(self, repo_id: str) -> int:
-        """Return the number that a new change gets; the write transaction keeps others from taking it."""
+        """Return the number that a new change gets, under `lock`."""
         highest = select(func.max(schema.local_change.c.number)).where(schema.local_change.c.repo_id == repo_id)
         return (self._tx.execute(highest).scalar() or 0) + 1
 

@@ -3,7 +3,7 @@ from __future__ import annotations
 import base64
 import inspect
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 
@@ -12,23 +12,10 @@ from headway.auth.authenticate import Authenticator, token_in
 from headway.auth.model import Role, TokenKind
 from headway.auth.tokens import TokenStore, read_token, write_token
 from headway.clock import FixedClock
-from headway.db.connection import Database, open_database
-from headway.db.migrate import migrate
+from headway.db.connection import Database
 from headway.errors import Conflict, LoginNeeded
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
-
 AT = datetime(2026, 11, 20, 9, 0, tzinfo=UTC)
-
-
-@pytest.fixture
-def database(tmp_path: Path) -> Iterator[Database]:
-    opened = open_database(f"sqlite:///{tmp_path / 'auth.db'}")
-    migrate(opened)
-    yield opened
-    opened.close()
 
 
 @pytest.fixture

@@ -3,29 +3,17 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-import pytest
-
 from headway.auth.authenticate import Authenticator
 from headway.auth.first_start import FILE_NAME, first_token, read_first_token
 from headway.auth.model import Role
 from headway.auth.tokens import TokenStore, read_token
 from headway.clock import FixedClock
-from headway.db.connection import Database, open_database
-from headway.db.migrate import migrate
+from headway.db.connection import Database
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
 CLOCK = FixedClock(datetime(2026, 11, 20, 9, 0, tzinfo=UTC))
-
-
-@pytest.fixture
-def database(tmp_path: Path) -> Iterator[Database]:
-    opened = open_database(f"sqlite:///{tmp_path / 'auth.db'}")
-    migrate(opened)
-    yield opened
-    opened.close()
 
 
 def test_the_first_start_makes_one_admin_token_that_only_its_owner_can_read(database: Database, tmp_path: Path) -> None:

@@ -1,30 +1,16 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
 
 import pytest
 from sqlalchemy import select
 
 from headway.auth.secrets import EVERY_REPO, SecretStore
 from headway.db import schema
-from headway.db.connection import Database, open_database
-from headway.db.migrate import migrate
+from headway.db.connection import Database
 from headway.errors import NotFound, TooLarge, UsageError
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
-
 AT = datetime(2026, 11, 20, 9, 0, tzinfo=UTC)
-
-
-@pytest.fixture
-def database(tmp_path: Path) -> Iterator[Database]:
-    opened = open_database(f"sqlite:///{tmp_path / 'auth.db'}")
-    migrate(opened)
-    yield opened
-    opened.close()
 
 
 def test_a_repositorys_own_value_wins_over_everybodys(database: Database) -> None:

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
 
 import pytest
 from sqlalchemy import select
@@ -9,23 +8,10 @@ from sqlalchemy import select
 from headway.auth.model import Role, TokenKind
 from headway.auth.tokens import TokenStore, hash_secret, read_token, write_token
 from headway.db import schema
-from headway.db.connection import Database, open_database
-from headway.db.migrate import migrate
+from headway.db.connection import Database
 from headway.errors import NotFound
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
-
 AT = datetime(2026, 11, 20, 9, 0, tzinfo=UTC)
-
-
-@pytest.fixture
-def database(tmp_path: Path) -> Iterator[Database]:
-    opened = open_database(f"sqlite:///{tmp_path / 'auth.db'}")
-    migrate(opened)
-    yield opened
-    opened.close()
 
 
 def mint_attempt(database: Database, attempt_id: str) -> str:

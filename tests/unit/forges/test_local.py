@@ -11,29 +11,27 @@ from sqlalchemy import select
 from fakes.repository import Repository
 from headway.clock import FixedClock
 from headway.db import schema
-from headway.db.connection import Database, open_database
-from headway.db.migrate import migrate
+from headway.db.connection import Database
 from headway.errors import Conflict, NotFound, Refused, TooLarge, UsageError
 from headway.forges import local
 from headway.forges.git_merge import MergeMethod
 from headway.forges.local import LocalForge, os_user
-from headway.forges.model import BranchPushed, ChangeMoved, ChangeState, Permission, StatusState, WantedStatus
+from headway.forges.model import (
+    BranchPushed,
+    ChangeMoved,
+    ChangeState,
+    Permission,
+    StatusState,
+    WantedComment,
+    WantedStatus,
+)
 from headway.forges.repo_store import RepoStore
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
 AT = datetime(2026, 11, 20, 9, 0, tzinfo=UTC)
 CONTEXT = "headway/flights"
-
-
-@pytest.fixture
-def database(tmp_path: Path) -> Iterator[Database]:
-    opened = open_database(f"sqlite:///{tmp_path / 'forge.db'}")
-    migrate(opened)
-    yield opened
-    opened.close()
 
 
 @pytest.fixture
@@ -105,6 +103,14 @@ def test_a_repository_that_is_gone_is_said(forge: LocalForge, repository: Reposi
     (repository.path / ".git").rename(repository.path / "moved")
     with pytest.raises(NotFound, match="no longer at"):
         forge.git(repo_id)
+
+
+def test_a_name_for_an_unknown_repository_is_not_found(database: Database) -> None:
+    with database.read() as tx:
+        assert RepoStore(tx).find("nowhere") is None
+        assert RepoStore(tx).cursor("nowhere") == ""
+        with pytest.raises(NotFound, match="no repository 'nowhere'"):
+            RepoStore(tx).get("nowhere")
 
 
 # --- opening, closing -------------------------------------------------------------------------------
@@ -295,6 +301,22 @@ def test_a_comment_has_limits(forge: LocalForge, repository: Repository, repo_id
     with pytest.raises(NotFound):
         forge.add_comment(repo_id, 2, author="ada", body="hello")
     assert forge.show(repo_id, 1).comments == ()
+
+
+def test_a_report_that_two_deliver_at_once_is_one_comment(
+    forge: LocalForge,
+    repository: Repository,
+    repo_id: str,
+) -> None:
+    repository.commit("one", {"a.txt": "1\n"})
+    forge.open_change(repo_id, "one")
+    wanted = WantedComment(repo_id=repo_id, number=1, marker="<!-- m -->", body="<!-- m -->\nrunning")
+    threads = [threading.Thread(target=forge.deliver, args=(wanted,)) for _ in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(timeout=60)
+    assert len(forge.show(repo_id, 1).comments) == 1
 
 
 # --- permissions ------------------------------------------------------------------------------------
