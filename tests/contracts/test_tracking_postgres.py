@@ -2,12 +2,10 @@ import os
 from collections.abc import Iterator
 
 import pytest
-from sqlalchemy import text
 
 from contracts.tracking import TrackingContract
-from headway.db.connection import Database, open_database
-from headway.db.migrate import migrate
-from headway.db.schema import metadata
+from fakes.wire import empty_postgres
+from headway.db.connection import Database
 
 URL = os.environ.get("HEADWAY_TEST_POSTGRES", "")
 
@@ -17,10 +15,6 @@ URL = os.environ.get("HEADWAY_TEST_POSTGRES", "")
 class TestTrackingOnPostgres(TrackingContract):
     @pytest.fixture
     def database(self) -> Iterator[Database]:
-        found = open_database(URL)
-        migrate(found)
-        with found.write() as tx:
-            listed = ", ".join(f'"{table.name}"' for table in metadata.sorted_tables)
-            tx.execute(text(f"truncate {listed} restart identity cascade"))
+        found = empty_postgres(URL)
         yield found
         found.close()

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import uvicorn
+from sqlalchemy import text
 
 from headway.api.mlflow.app import MlflowWire
 from headway.api.mlflow.segment import OneSegmentProtocol
@@ -20,6 +21,7 @@ from headway.blobs.folder import FolderStore
 from headway.clock import SystemClock
 from headway.db.connection import Database, open_database
 from headway.db.migrate import migrate
+from headway.db.schema import metadata
 from headway.tracking.writer import Writer
 
 if TYPE_CHECKING:
@@ -34,6 +36,16 @@ class LiveWire:
     database: Database
     writer: Writer
     wire: MlflowWire
+
+
+def empty_postgres(url: str) -> Database:
+    """Open a PostgreSQL database of tests with the schema and no rows."""
+    database = open_database(url)
+    migrate(database)
+    with database.write() as tx:
+        listed = ", ".join(f'"{table.name}"' for table in metadata.sorted_tables)
+        tx.execute(text(f"truncate {listed} restart identity cascade"))
+    return database
 
 
 def listening(port: int = 0) -> socket.socket:

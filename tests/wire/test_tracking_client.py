@@ -7,14 +7,19 @@ from typing import Any
 
 import pytest
 
-from fakes.wire import LiveWire, live_wire
+from fakes.wire import LiveWire, empty_postgres, live_wire
 
 pytestmark = pytest.mark.mlflow
 
 
-@pytest.fixture(scope="module")
-def live(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveWire]:
-    with live_wire(tmp_path_factory.mktemp("wire")) as found:
+POSTGRES = os.environ.get("HEADWAY_TEST_POSTGRES", "")
+ON_POSTGRES = (pytest.mark.postgres, pytest.mark.skipif(not POSTGRES, reason="HEADWAY_TEST_POSTGRES names no server"))
+
+
+@pytest.fixture(scope="module", params=["sqlite", pytest.param("postgres", marks=ON_POSTGRES)])
+def live(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> Iterator[LiveWire]:
+    database = empty_postgres(POSTGRES) if request.param == "postgres" else None
+    with live_wire(tmp_path_factory.mktemp("wire"), database=database) as found:
         yield found
 
 
