@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import queue
 import threading
-from concurrent.futures import Future
+from concurrent.futures import Future, InvalidStateError
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from headway.errors import HeadwayError, StorageFull, Unreachable
@@ -48,9 +48,9 @@ class Writer:
     def stop(self) -> None:
         """Write what is queued, then end."""
         if self._thread is not None:
+            thread, self._thread = self._thread, None
             self._waiting.put(None)
-            self._thread.join(30)
-            self._thread = None
+            thread.join(60)
 
     async def run(self, request: Callable[[RunStore], T]) -> T:
         """Apply a request in the writer's transaction and return its answer, once it is durable.
@@ -58,6 +58,8 @@ class Writer:
         Raises:
             HeadwayError: the request's own; `StorageFull` and `Unreachable` when the database did not take it.
         """
+        if self._thread is None:
+            raise _stopped()
         loop = asyncio.get_running_loop()
         answer: asyncio.Future[T] = loop.create_future()
         self._waiting.put(_Request(request, answer, loop))
@@ -69,6 +71,8 @@ class Writer:
 
     def submit(self, request: Callable[[RunStore], T]) -> Future[T]:
         """Queue a request; the future is done once it is durable."""
+        if self._thread is None:
+            raise _stopped()
         answer: Future[T] = Future()
         self._waiting.put(_Request(request, answer, None))
         return answer
@@ -80,6 +84,11 @@ class Writer:
             if group:
                 outcomes = self._applied([request.apply for request in group])
                 _tell(group, outcomes)
+        late: list[_Request] = []
+        while not self._waiting.empty():  # came while it stopped
+            request = self._waiting.get()
+            late += [] if request is None else [request]
+        _tell(late, [(False, _stopped())] * len(late))
         self._disconnect()
 
     def _next_group(self) -> tuple[list[_Request], bool]:
@@ -191,10 +200,9 @@ def _tell(group: Sequence[_Request], outcomes: Sequence[Outcome]) -> None:
     for request, outcome in zip(group, outcomes, strict=True):
         if request.loop is not None:
             loops.setdefault(request.loop, []).append((request.answer, outcome))
-        elif outcome[0]:
-            request.answer.set_result(outcome[1])
         else:
-            request.answer.set_exception(outcome[1])
+            with contextlib.suppress(InvalidStateError):  # its caller gave up
+                _settle(request.answer, outcome)
     for loop, answers in loops.items():
         try:
             loop.call_soon_threadsafe(_resolve, answers)
@@ -203,10 +211,18 @@ def _tell(group: Sequence[_Request], outcomes: Sequence[Outcome]) -> None:
 
 
 def _resolve(answers: list[tuple[Any, Outcome]]) -> None:
-    for answer, (is_good, value) in answers:
-        if answer.done():  # its caller has gone
-            continue
-        if is_good:
-            answer.set_result(value)
-        else:
-            answer.set_exception(value)
+    for answer, outcome in answers:
+        if not answer.done():  # else its caller has gone
+            _settle(answer, outcome)
+
+
+def _settle(answer: Any, outcome: Outcome) -> None:
+    is_good, value = outcome
+    if is_good:
+        answer.set_result(value)
+    else:
+        answer.set_exception(value)
+
+
+def _stopped() -> Unreachable:
+    return Unreachable("the server is stopping: nothing was saved", hint="try again in a moment")

@@ -111,7 +111,7 @@ class MlflowWire:
         family = absent_family(path)
         if family:
             raise NotThereYet(
-                f"Headway does not speak MLflow's {family}", hint="docs/reference/mlflow.md lists what it speaks"
+                f"Headway does not speak MLflow's {family}", hint="GET /api/3.0/mlflow/server-info tells what it does"
             )
         raise UnknownPath(f"There is no {method[:20]} {path[:200]} here.")
 
