@@ -31,8 +31,7 @@ def test_version_2_goes_where_controllers_are_handed_down(root: Path, monkeypatc
     assert group.join_files() == [str(folder / "cgroup.procs")]
     (folder / "memory.events").write_text("low 0\noom 3\noom_kill 2\n")
     (folder / "pids.events").write_text("max 7\n")
-    (folder / "memory.peak").write_text("12345\n")
-    assert (group.oom_kills(), group.refused_forks(), group.peak_memory()) == (2, 7, 12345)
+    assert (group.oom_kills(), group.refused_forks()) == (2, 7)
     assert group.holds_memory
     assert group.holds_processes
 
@@ -63,7 +62,7 @@ def test_only_limits_that_were_given_are_set(root: Path, monkeypatch: pytest.Mon
     group = cgroup.make_cgroup("headway-1", {"processes": 5, "cgroups": True})
     assert group is not None
     assert not group.holds_memory
-    assert group.peak_memory() == 0
+    assert group.oom_kills() == 0
 
 
 def test_a_system_that_lets_nobody_make_groups_gives_none(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:

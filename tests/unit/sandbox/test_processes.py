@@ -26,7 +26,11 @@ def test_our_own_use_is_seen() -> None:
     assert mine.parent == os.getppid()
     assert mine.memory > 5_000_000
     assert mine.threads >= 1
-    assert 0 < processes.proportional_memory([os.getpid(), 2**22 + 1]) <= mine.memory * 1.1
+    assert 0 < processes.proportional_memory([mine]) <= mine.memory * 1.1
+
+
+def test_a_process_that_shows_nothing_counts_in_full() -> None:
+    assert processes.proportional_memory([processes.Process(2**22 + 1, 1, 12345, 0.0, 1)]) == 12345
 
 
 def test_a_signal_to_nobody_is_no_mistake() -> None:

@@ -41,16 +41,6 @@ class Cgroup:
         """Return how many times the limit on processes was reached."""
         return _counter(self._folder("pids"), "pids.events", "max")
 
-    def peak_memory(self) -> int:
-        """Return the most bytes held at any time, page cache included; 0 where it is not known."""
-        name = "memory.peak" if self.version == 2 else "memory.max_usage_in_bytes"
-        folder = self._folder("memory")
-        if folder is None:
-            return 0
-        with contextlib.suppress(OSError, ValueError):
-            return int((folder / name).read_bytes())
-        return 0
-
     def remove(self) -> None:
         """Remove the folders; the kernel refuses for a moment after the last process has ended."""
         for folder in set(self._folders.values()):

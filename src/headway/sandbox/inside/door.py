@@ -187,7 +187,7 @@ class Door:
         except OSError as error:
             if error.errno not in {errno.ENOSPC, errno.EDQUOT}:
                 raise
-            client.sendall(_error(507, "RESOURCE_EXHAUSTED", "no room on the disk to keep this artifact", close=True))
+            client.sendall(_not_now("no room on the disk to keep this artifact", close=True))
             return False
         if kind in {APPEND, ARTIFACT}:
             client.sendall(self._append(request, upstream, kind))
@@ -238,7 +238,7 @@ class Door:
         except OSError as error:
             if request.spool:
                 request.spool.unlink(missing_ok=True)
-            return _error(507, "RESOURCE_EXHAUSTED", f"the server is away and this could not be kept: {error.strerror}")
+            return _not_now(f"the server is away and this could not be kept: {error.strerror}")
         return _message(200, "OK", {"content-type": "application/json"}, b"{}")
 
     def _pass_on(self, request: Request, client: socket.socket, upstream: Upstream) -> None:
@@ -256,7 +256,7 @@ class Door:
                     _stream_back(response, client, upstream)
             except Away as away:
                 if time.monotonic() + pause > deadline:
-                    client.sendall(_error(503, "TEMPORARILY_UNAVAILABLE", f"the tracking server is away: {away}"))
+                    client.sendall(_not_now(f"the tracking server is away: {away}"))
                     return
                 time.sleep(pause)
                 pause = min(pause * 1.5, 1.0)
@@ -286,6 +286,10 @@ def _relay(response: Response, body: bytes) -> bytes:
 
 def _message(status: int, reason: str, headers: dict[str, str], body: bytes) -> bytes:
     return wire.message(f"HTTP/1.1 {status} {reason}", {**headers, "content-length": str(len(body))}, body)
+
+
+def _not_now(text: str, *, close: bool = False) -> bytes:
+    return _error(503, "TEMPORARILY_UNAVAILABLE", text, close=close)  # MLflow's client tries again by itself
 
 
 def _error(status: int, code: str, text: str, *, close: bool = False) -> bytes:

@@ -89,7 +89,6 @@ def _guard(launch: Launch, *, output: int, status: int, life: int) -> None:
         "largest": used.ru_maxrss * (1 if sys.platform == "darwin" else 1024),
         "oom_kills": group.oom_kills() if group else 0,
         "refused_forks": group.refused_forks() if group else 0,
-        "peak": group.peak_memory() if group else 0,
     }
     if group:
         group.remove()

@@ -47,14 +47,19 @@ def descendants(root: int, table: dict[int, Process]) -> list[Process]:
     return found
 
 
-def proportional_memory(pids: list[int]) -> int:
-    """Return the bytes that these processes hold together, shared pages counted once."""
+def proportional_memory(tree: list[Process]) -> int:
+    """Return the bytes that these processes hold together, shared pages counted once.
+
+    A process that hides its pages counts in full, so hiding does not pay.
+    """
     total = 0
-    for pid in pids:
+    for process in tree:
+        held = process.memory
         with contextlib.suppress(OSError, ValueError, IndexError):
-            for line in Path(f"/proc/{pid}/smaps_rollup").read_bytes().splitlines():
+            for line in Path(f"/proc/{process.pid}/smaps_rollup").read_bytes().splitlines():
                 if line.startswith(b"Pss:"):
-                    total += int(line.split()[1]) * 1024
+                    held = int(line.split()[1]) * 1024
+        total += held
     return total
 
 
