@@ -20,6 +20,7 @@ from headway.app import App, open_app
 from headway.commands.grammar import parse_comment
 from headway.commands.model import Command, Origin
 from headway.commands.store import CommandStore
+from headway.db import schema
 from headway.flow.model import JobResult
 from headway.flow.results import JobResults
 from headway.forges.local import LocalForge
@@ -122,7 +123,7 @@ class Stage:
 
     def jobs(self, **filters: Any) -> list[Job]:
         with self.app.database.read() as tx:
-            found = JobStore(tx).find(limit=200)
+            found = JobStore(tx).find(schema.job.c.repo_id == self.repo.id, limit=200)
         return [job for job in found if all(getattr(job, name) == value for name, value in filters.items())]
 
     def settled(self, count: int, **filters: Any) -> list[Job]:
@@ -179,24 +180,54 @@ def serving(app: App, settings: Settings) -> Iterator[None]:
         listening.close()
 
 
-@pytest.fixture
-def stage(tmp_path: Path) -> Iterator[Stage]:
-    settings = Settings(data=tmp_path / "data", port=0)
+@dataclass(frozen=True)
+class House:
+    """One running Headway, and room for as many repositories as tests want."""
+
+    app: App
+    worker: Worker
+
+    def new_stage(self, folder: Path) -> Stage:
+        """A new repository with one commit, made known to this Headway."""
+        folder.mkdir(parents=True)
+        git(folder, "init", "-q", "-b", "main")
+        (folder / "README.md").write_text("# a project\n")
+        git(folder, "add", "-A")
+        git(folder, "commit", "-q", "-m", "start")
+        forge = self.app.forges["local"]
+        assert isinstance(forge, LocalForge)
+        return Stage(app=self.app, worker=self.worker, folder=folder, repo=forge.register_repo(folder), user=_user())
+
+
+@contextlib.contextmanager
+def open_house(settings: Settings) -> Iterator[House]:
+    """Run a Headway on these settings: its server in a thread, its worker ticked by the test."""
     app = open_app(settings, runs_attempts=True)
-    folder = tmp_path / "repo"
-    folder.mkdir()
-    git(folder, "init", "-q", "-b", "main")
-    (folder / "README.md").write_text("# a project\n")
-    git(folder, "add", "-A")
-    git(folder, "commit", "-q", "-m", "start")
-    forge = app.forges["local"]
-    assert isinstance(forge, LocalForge)
-    repo = forge.register_repo(folder)
     worker = Worker(app)
     with serving(app, settings):
-        yield Stage(app=app, worker=worker, folder=folder, repo=repo, user=_user())
+        yield House(app=app, worker=worker)
     worker.background.close()
     app.close()
+
+
+@pytest.fixture
+def stage(tmp_path: Path) -> Iterator[Stage]:
+    with open_house(Settings(data=tmp_path / "data", port=0)) as house:
+        yield house.new_stage(tmp_path / "repo")
+
+
+@pytest.fixture(scope="module")
+def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
+    """A Headway that all tests of a file share: what each needs of its own is a repository."""
+    data = tmp_path_factory.mktemp("house") / "data"
+    with open_house(Settings(data=data, port=0, slots=3, attempt_disk_mb=24, log_limit_mb=1)) as opened:
+        yield opened
+
+
+@pytest.fixture
+def scene(house: House, tmp_path: Path) -> Stage:
+    """A repository of this test's own in the shared Headway."""
+    return house.new_stage(tmp_path / "repo")
 
 
 def _user() -> str:
@@ -205,4 +236,4 @@ def _user() -> str:
     return os_user()
 
 
-__all__ = ["Stage", "git"]
+__all__ = ["House", "Stage", "git", "open_house"]

@@ -37,6 +37,11 @@ class Background:
         """Whether this thing is in hand."""
         return name in self._busy
 
+    def count(self, prefix: str) -> int:
+        """Return how many things whose name begins so are in hand."""
+        with self._lock:
+            return sum(name.startswith(prefix) for name in self._busy)
+
     def run(self, name: str, work: Callable[[], None]) -> bool:
         """Begin `work` unless the thing of that name is in hand; return whether it began."""
         with self._lock:

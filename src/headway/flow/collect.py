@@ -32,23 +32,28 @@ _OWN_METRICS = "system/"
 
 def close_attempt(app: App, attempt: Attempt, *, is_good: bool) -> None:
     """Complete the attempt's run and end its token; safe to repeat."""
-    spec = read_spec(attempt.directory)
-    if spec.door is None:
-        return
-    logged = _read_metrics(Path(spec.cwd) / METRICS_FILE)
+    try:
+        spec = read_spec(attempt.directory)
+    except OSError:  # somebody removed the folder: what is recorded must end all the same
+        spec = None
+    logged = {} if spec is None else _read_metrics(Path(spec.cwd) / METRICS_FILE)
     now = app.clock.now()
     with app.database.write() as tx:
         for token_id in TokenStore(tx).revoke_attempt(attempt.id, at=now):
             app.authenticator.forget(token_id)
+        run_id = JobStore(tx).task(attempt.task_id).run_id
         runs = RunStore(tx, actor="headway", clock=app.clock)
-        known = runs.get(spec.door.run_id)
+        known = runs.find(run_id) if run_id else None
+        # The code may have thrown its own run away: nobody writes to it any more.
+        if known is None or known.info.stage != "active":
+            return
         stamp = to_millis(now)
         missing = [Metric(name, value, stamp) for name, value in logged.items() if name not in known.metrics]
         if missing:
-            runs.log_metrics(spec.door.run_id, missing)
+            runs.log_metrics(known.info.run_id, missing)
         if not known.info.status.is_final:
             # The code did not end it: it logged without `with`, or not at all, or its process died.
-            runs.finish(spec.door.run_id, RunStatus.FINISHED if is_good else RunStatus.FAILED)
+            runs.finish(known.info.run_id, RunStatus.FINISHED if is_good else RunStatus.FAILED)
 
 
 def collect(app: App, task_id: str) -> None:

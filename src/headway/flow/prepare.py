@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import secrets as random
+import uuid
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import msgspec
+from sqlalchemy import Connection
 
 from headway.app import App
 from headway.auth.model import Role, TokenKind
@@ -62,12 +65,19 @@ def prepare(app: App, task_id: str) -> None:
     try:
         built = _environment(app, ready)
         spec = _attempt(app, ready, built)
-    except HeadwayError as error:
-        reason = "; ".join(part for part in (error.message, error.cause, error.hint) if part)
+    except (HeadwayError, OSError) as error:
         with app.database.write() as tx:
-            advance.fail(tx, JobStore(tx).task(task_id), reason, app.clock.now())
+            advance.fail(tx, JobStore(tx).task(task_id), why_not(error), app.clock.now())
         return
     _launch(app, ready, spec)
+
+
+def why_not(error: HeadwayError | OSError) -> str:
+    """Return an error as the one line that a person reads as a task's reason."""
+    if isinstance(error, OSError):
+        full = "free some space: `headway server clean` helps" if error.errno == errno.ENOSPC else ""
+        return "; ".join(part for part in (f"the server could not prepare it: {error}", full) if part)
+    return "; ".join(part for part in (error.message, error.cause, error.hint) if part)
 
 
 def _decide(app: App, task_id: str) -> Ready | None:
@@ -141,7 +151,6 @@ def _attempt(app: App, ready: Ready, built: BuiltEnv) -> AttemptSpec:
         (project / path).parent.mkdir(parents=True, exist_ok=True)
     (directory / "params.json").write_bytes(msgspec.json.encode(spec.params))
     is_fork = ready.plan.tier is Tier.FORK
-    experiment_id, run_id = _create_run(app, ready)
     return AttemptSpec(
         id=attempt_id,
         job_id=ready.job.id,
@@ -160,9 +169,10 @@ def _attempt(app: App, ready: Ready, built: BuiltEnv) -> AttemptSpec:
         minimum_isolation=Isolation.L2 if is_fork else Isolation.L0,
         door=DoorSpec(
             server_file=str(app.data / "server.json"),
-            token="",  # minted in `_launch`, in the transaction that records the attempt
-            run_id=run_id,
-            experiment_id=experiment_id,
+            # Run and token are made in `_launch`, in the transaction that records the attempt.
+            token="",
+            run_id=uuid.uuid4().hex,
+            experiment_id="",
         ),
         log_limit_mb=app.settings.log_limit_mb,
     )
@@ -185,7 +195,8 @@ def _variables(app: App, ready: Ready) -> dict[str, str]:
     return values
 
 
-def _create_run(app: App, ready: Ready) -> tuple[str, str]:
+def _create_run(app: App, tx: Connection, ready: Ready, run_id: str) -> str:
+    """Make the run of an attempt and return its experiment; a run without an attempt would stay open for ever."""
     job, spec = ready.job, ready.spec
     tags = {
         "mlflow.runName": f"{job.project}-{job.number}-{spec.name}",
@@ -206,47 +217,54 @@ def _create_run(app: App, ready: Ready) -> tuple[str, str]:
         tags["headway.seed"] = str(spec.seed)
     tags |= {f"headway.param.{name}": as_text(value) for name, value in spec.params.items()}
     tags |= {f"headway.data.{name}": pin for name, pin in spec.data.items()}
-    with app.database.write() as tx:
-        runs = RunStore(tx, actor="headway", clock=app.clock)
-        experiment_id = runs.experiments.get_or_create(job.project).id
-        run_id = runs.create_run(
-            experiment_id,
-            name=tags["mlflow.runName"],
-            user_id=job.actor,
-            tags=tags,
-            job_id=job.id,
-        )
-    return experiment_id, run_id
+    runs = RunStore(tx, actor="headway", clock=app.clock)
+    experiment_id = runs.experiments.get_or_create(job.project).id
+    runs.create_run(
+        experiment_id,
+        name=tags["mlflow.runName"],
+        user_id=job.actor,
+        tags=tags,
+        job_id=job.id,
+        run_id=run_id,
+    )
+    return experiment_id
 
 
 def _launch(app: App, ready: Ready, spec: AttemptSpec) -> None:
     now = app.clock.now()
+    door = spec.door
     new = advance.Launch(
         attempt_id=spec.id,
         nonce=spec.nonce,
         engine=ready.job.engine,
         directory=spec.directory,
         key=ready.key,
-        run_id=spec.door.run_id if spec.door else "",
+        run_id=door.run_id if door else "",
         spec=msgspec.to_builtins(replace(spec, variables=dict.fromkeys(spec.variables, "***"))),
     )
     with app.database.write() as tx:
         if not advance.launch(tx, ready.task, new, now):
-            logger().info("somebody else launched first", task=ready.task.id)
+            logger().info("somebody else launched or cancelled first", task=ready.task.id)
             return
-        token = TokenStore(tx).mint(
-            TokenKind.ATTEMPT,
-            f"job-{ready.job.number}",
-            role=Role.CONTRIBUTOR,
-            at=now,
-            run_id=new.run_id,
-            experiment_id=spec.door.experiment_id if spec.door else None,
-            attempt_id=spec.id,
-            fence=ready.task.attempts + 1,
-        )
+        if door is not None:
+            experiment_id = _create_run(app, tx, ready, door.run_id)
+            token = TokenStore(tx).mint(
+                TokenKind.ATTEMPT,
+                f"job-{ready.job.number}",
+                role=Role.CONTRIBUTOR,
+                at=now,
+                run_id=door.run_id,
+                experiment_id=experiment_id,
+                attempt_id=spec.id,
+                fence=ready.task.attempts + 1,
+            )
+            spec = replace(spec, door=replace(door, token=token, experiment_id=experiment_id))
         # Inside the transaction: a committed intent always finds its specification, also after a crash.
-        keep_spec(spec if spec.door is None else replace(spec, door=replace(spec.door, token=token)))
-    start(app, spec.id)
+        keep_spec(spec)
+    try:
+        start(app, spec.id)
+    except (HeadwayError, OSError) as error:
+        logger().warning("attempt cannot be started", attempt=spec.id, error=str(error))  # the job loop tells of it
 
 
 def keep_spec(spec: AttemptSpec) -> None:

@@ -7,18 +7,24 @@ from datetime import datetime
 from functools import partial
 
 from headway.app import App
-from headway.engines.base import Alive, Exited, Lost, Observation, Starting
+from headway.engines.base import Alive, Exited, Isolation, Lost, Observation, Starting
 from headway.errors import HeadwayError
 from headway.flow.background import Background
 from headway.flow.collect import close_attempt, collect
-from headway.flow.prepare import prepare, start
+from headway.flow.prepare import prepare, start, why_not
 from headway.jobs import advance
 from headway.jobs.model import Attempt, AttemptState, Job, JobState, Task, TaskState
 from headway.jobs.store import JobStore
+from headway.logs import logger
+
+NOT_STARTED = 125  # what shells say when a command could not be run
+_PREPARE = "prepare "
 
 
 def step(app: App, background: Background) -> bool:
     """Move every unfinished job by its next smallest steps; return whether work is under way."""
+    # Counted before the reading: what is launched in between counts twice rather than not at all.
+    preparing = background.count(_PREPARE)
     with app.database.read() as tx:
         store = JobStore(tx)
         jobs = store.unfinished()
@@ -27,28 +33,47 @@ def step(app: App, background: Background) -> bool:
         return False
     _observe(app, live)
     _admit(app, jobs)
+    free = app.settings.slots - len(live) - preparing
     for job in jobs:
         if job.state is JobState.RUNNING or job.desired == "cancel":
-            _advance(app, job, background, free=app.settings.slots - len(live))
+            free -= _advance(app, job, background, free=free)
     return True
 
 
 def _observe(app: App, live: list[Attempt]) -> None:
     for attempt in live:
-        engine = app.engine(attempt.engine)
-        if attempt.handle is None:
-            # Recorded, and perhaps never started: the launch protocol admits one start only.
-            start(app, attempt.id)
-            continue
-        seen = engine.observe(attempt.handle)
-        if isinstance(seen, Starting):
-            start(app, attempt.id)
-            continue
-        if isinstance(seen, Alive) and attempt.state is not AttemptState.LAUNCHING:
-            continue
-        if isinstance(seen, Exited | Lost):
-            close_attempt(app, attempt, is_good=isinstance(seen, Exited) and seen.exit_code == 0 and not seen.reason)
-        _write(app, attempt, seen)
+        try:
+            _observe_one(app, attempt)
+        except Exception:  # noqa: BLE001  # one attempt that cannot be looked at must not hold up all others
+            logger().exception("attempt cannot be looked at", attempt=attempt.id)
+
+
+def _observe_one(app: App, attempt: Attempt) -> None:
+    engine = app.engine(attempt.engine)
+    # Without a handle it is recorded, and perhaps never started: the launch protocol admits one start only.
+    seen: Observation = Starting() if attempt.handle is None else engine.observe(attempt.handle)
+    if isinstance(seen, Starting):
+        failed = _start(app, attempt)
+        if failed is None:
+            return
+        seen = failed
+    if isinstance(seen, Alive) and attempt.state is not AttemptState.LAUNCHING:
+        return
+    if isinstance(seen, Exited | Lost):
+        close_attempt(app, attempt, is_good=isinstance(seen, Exited) and seen.exit_code == 0 and not seen.reason)
+    _write(app, attempt, seen)
+
+
+def _start(app: App, attempt: Attempt) -> Exited | None:
+    """Start a recorded attempt; what can never start has ended, or it would be tried for ever."""
+    try:
+        start(app, attempt.id)
+    except (HeadwayError, OSError) as error:
+        now = app.clock.now().timestamp()
+        return Exited(
+            exit_code=NOT_STARTED, reason=why_not(error), isolation=Isolation.L0, started_at=now, finished_at=now
+        )
+    return None
 
 
 def _write(app: App, attempt: Attempt, seen: Observation) -> None:
@@ -81,8 +106,9 @@ def _admit(app: App, jobs: list[Job]) -> None:
         room -= 1
 
 
-def _advance(app: App, job: Job, background: Background, *, free: int) -> None:
-    now = app.clock.now()
+def _advance(app: App, job: Job, background: Background, *, free: int) -> int:
+    """Take a job's next steps and return how many of the `free` slots that took."""
+    now, taken = app.clock.now(), 0
     with app.database.read() as tx:
         tasks = JobStore(tx).tasks(job.id)
     if job.desired == "cancel":
@@ -92,16 +118,15 @@ def _advance(app: App, job: Job, background: Background, *, free: int) -> None:
             advance.open_tasks(tx, tasks, now)
     for task in tasks:
         if task.state is TaskState.READY and job.desired != "cancel" and _is_due(task, now):
-            # Preparing is cheap beside running; only running attempts take a slot.
-            preparing = sum(background.is_running(f"prepare {each.id}") for each in tasks)
-            if free - preparing > 0:
-                background.run(f"prepare {task.id}", partial(prepare, app, task.id))
+            if taken < free:
+                taken += background.run(_PREPARE + task.id, partial(prepare, app, task.id))
         elif task.state is TaskState.COLLECTING:
             background.run(f"collect {task.id}", partial(collect, app, task.id))
     if all(task.state.is_final for task in tasks):
         with app.database.write() as tx:
             store = JobStore(tx)
             advance.close(tx, store.get(job.id), store.tasks(job.id), now)
+    return taken
 
 
 def _can_open(tasks: list[Task]) -> bool:
