@@ -202,7 +202,7 @@ def _baselines() -> str:
     rows = (
         ("`production`", "the version that serves; where nothing serves, the last good run of the default branch"),
         ("`main`", "the last good run of the default branch"),
-        ("`run:ID`", "one MLflow run"),
+        ("`run:ID`", "one job, by its number or id"),
         ("`model:NAME@ALIAS`", "the run behind an alias of the registry"),
     )
     return "## What `gates.baseline` may name\n\n" + _table(("Value", "Compared with"), rows)
