@@ -18,6 +18,10 @@ if TYPE_CHECKING:
 
 Row = tuple[Any, ...]
 
+# What both drivers, and SQLAlchemy around them, call errors of the database and not of the statement.
+_AWAY = frozenset({"OperationalError", "InterfaceError"})
+# SQLite calls these operational too.
+_OURS = ("no such", "syntax error", "no column", "too many")
 _SLICE = 500  # ids in one IN list
 
 
@@ -89,12 +93,13 @@ def _percent(sql: str) -> str:
 def stored_error(error: BaseException) -> HeadwayError | None:
     """Say what a database's refusal means to a caller; None when it is our own mistake."""
     text = str(error).lower()
-    if "full" in text or "no space left" in text:
+    is_of_database = any(kind.__name__ in _AWAY for kind in type(error).__mro__)
+    if not is_of_database or any(words in text for words in _OURS):
+        return None
+    if "is full" in text or "no space left" in text:
         return StorageFull(
             "the disk is full: nothing was saved",
             cause=str(error),
             hint="free space in the data directory; `headway server clean` removes what nothing refers to",
         )
-    if any(word in text for word in ("locked", "busy", "connection", "terminating", "shutting down", "deadlock")):
-        return Unreachable("the database did not answer in time", cause=str(error), hint="try again")
-    return None
+    return Unreachable("the database did not answer in time", cause=str(error), hint="try again")

@@ -279,7 +279,8 @@ def _list(entity: str, key: str, tokens: list[_Token], grammar: Grammar) -> tupl
             f"Only {sorted(grammar.lists)} attributes support comparison with a list of quoted string values.",
         )
     if entity not in (ATTRIBUTE, DATASET):
-        raise _invalid(tokens)
+        listed = " ".join(token.text for token in tokens)
+        raise UsageError(f"Expected a quoted string value for {entity} (e.g. 'my-value'). Got value {listed}")
     inner = tokens[1:-1]
     if not inner and tokens[-1].text == ")":
         raise UsageError(

@@ -87,7 +87,7 @@ def test_what_is_read(text: str, clauses: tuple[Clause, ...] | None) -> None:
         ("run_id IN (1, 2)", "got different type in list"),
         ("run_id IN 'a'", r"Invalid clause\(s\)"),
         ("run_id = ('a')", r"Invalid clause\(s\)"),
-        ("params.a IN ('a')", r"Invalid clause\(s\)"),
+        ("params.a IN ('a')", "Expected a quoted string value for parameter"),
         ("metrics.a IS NULL", "IS NULL / IS NOT NULL is only supported for tags and params"),
         ("params.a IS NULL 'x'", r"Invalid clause\(s\)"),
         ("dataset.nothing = 'x'", "Invalid dataset key 'nothing' specified"),
