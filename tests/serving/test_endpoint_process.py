@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
+import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
-import httpx
 import pytest
 
 from headway.serving.front import Options
@@ -16,7 +18,7 @@ from headway.serving.local import LocalTarget
 from headway.serving.model import Observed
 from headway.serving.prediction_log import PredictionLog
 from headway.serving.scorer_process import Launch
-from serving.models import ask, deployment, in_force, revised, route, wait_for, write_model
+from serving.models import CLIENT, ask, deployment, in_force, revised, route, wait_for, write_model
 
 NAME = "demo-production"
 
@@ -200,7 +202,7 @@ def test_the_overloaded_endpoint_says_so_and_a_large_body_is_refused(target: Loc
     refused = [answer for answer in answers if answer.status_code == 503]
     assert refused
     assert all(answer.headers["retry-after"] == "1" for answer in refused)
-    assert httpx.post(f"{url}/invocations", content=b" " * 2000).status_code == 413
+    assert CLIENT.post(f"{url}/invocations", content=b" " * 2000).status_code == 413
 
 
 def test_removing_drains_and_ends_the_processes(target: LocalTarget, tmp_path: Path) -> None:
@@ -263,3 +265,84 @@ def _ends(pid: int, seconds: float = 30) -> bool:
 
 def test_this_python_is_the_model_s_environment_here() -> None:
     assert (Path(sys.prefix) / "bin" / "python").exists()
+
+
+APPLY = """
+import sys, time
+from pathlib import Path
+from serving.models import CLIENT, deployment, route
+from headway.serving.local import LocalTarget
+LocalTarget(Path(sys.argv[1])).apply(deployment(route(1, 100, Path(sys.argv[2]))))
+print("applied", flush=True)
+time.sleep(1000)
+"""
+
+
+@pytest.mark.chaos
+def test_the_endpoint_outlives_a_killed_server_and_is_found_again(target: LocalTarget, tmp_path: Path) -> None:
+    model = write_model(tmp_path / "1")
+    tests = Path(__file__).parent.parent
+    server = subprocess.Popen(
+        [sys.executable, "-c", APPLY, str(target.root), str(model)],
+        stdout=subprocess.PIPE,
+        env={**os.environ, "PYTHONPATH": str(tests)},
+    )
+    with server:
+        assert server.stdout is not None
+        assert server.stdout.readline() == b"applied\n"
+        before = wait_for(target, NAME, in_force(1))
+        server.kill()
+
+    after = target.observe(NAME)
+    assert after is not None
+    assert (after.ready, after.url, after.message) == (True, before.url, before.message)
+    assert ask(after.url, [1, 2]).json() == {"predictions": [3]}
+
+
+def test_a_port_that_is_taken_is_said(target: LocalTarget, tmp_path: Path) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        target.apply(replace(deployment(route(1, 100, write_model(tmp_path / "1"))), port=port))
+        seen = wait_for(target, NAME, lambda each: "taken" in each.message)
+    assert seen.message == f"port {port} is taken by another program"
+    assert not seen.ready
+
+
+def test_a_version_can_be_asked_by_its_number_also_without_traffic(target: LocalTarget, tmp_path: Path) -> None:
+    one, two = write_model(tmp_path / "1"), write_model(tmp_path / "2", "twice")
+    target.apply(deployment(route(1, 100, one), route(2, 0, two)))
+    url = wait_for(target, NAME, lambda each: each.ready and each.versions.get(2) == "ready").url
+    tensor = {"name": "x", "datatype": "FP64", "shape": [1, 2], "data": [1, 2]}
+
+    answer = CLIENT.post(f"{url}/v2/models/adder/versions/2/infer", json={"inputs": [tensor]})
+
+    assert answer.json()["model_version"] == "2"
+    assert answer.json()["outputs"][0]["data"] == [6]
+    assert ask(url, [1, 2]).headers["x-model-version"] == "1"
+    assert CLIENT.get(f"{url}/v2/models/adder/versions/2/ready").json() == {"name": "adder", "ready": True}
+
+
+def test_a_scorer_that_is_killed_while_it_comes_back_is_tried_again_at_once(
+    target: LocalTarget, tmp_path: Path
+) -> None:
+    folder = write_model(tmp_path / "1", "pid")
+    target.apply(deployment(route(1, 100, folder)))
+    seen = wait_for(target, NAME, in_force(1))
+    pid = int(ask(seen.url, [1, 2]).json()["predictions"][0])
+    # The next load ends by a signal, the one after it is good.
+    file = folder / "headway_model.py"
+    mark = tmp_path / "once"
+    dies_once = (
+        f"    mark = {str(mark)!r}\n"
+        "    if not os.path.exists(mark):\n"
+        "        open(mark, 'w').close()\n"
+        "        os.kill(os.getpid(), 9)\n"
+    )
+    file.write_text(file.read_text().replace("    return Model()", f"{dies_once}    return Model()"))
+
+    os.kill(pid, signal.SIGKILL)
+    answer = ask(seen.url, [1, 2])
+
+    assert (answer.status_code, mark.exists()) == (200, True)

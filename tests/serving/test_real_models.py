@@ -9,7 +9,6 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-import httpx
 import pytest
 
 from headway.sandbox.isolation import probe_isolation
@@ -17,7 +16,7 @@ from headway.serving.front import Options
 from headway.serving.local import LocalTarget
 from headway.serving.model import Observed
 from headway.serving.scorer_process import Launch
-from serving.models import deployment, in_force, route, wait_for
+from serving.models import CLIENT, deployment, in_force, route, wait_for
 
 NAME = "demo-production"
 
@@ -101,10 +100,10 @@ def test_a_pipeline_with_text_and_numbers_in_every_form_of_request(target: Local
         {"inputs": {name: [row[name] for row in ROWS] for name in ROWS[0]}},
     ]
     for form in forms:
-        answer = httpx.post(f"{url}/invocations", json=form, timeout=60)
+        answer = CLIENT.post(f"{url}/invocations", json=form)
         assert (answer.status_code, answer.json()) == (200, {"predictions": [1, 0]}), form
     text = "carrier,hour,distance\nUA,9,2.0\nAA,23,-2\n"
-    answer = httpx.post(f"{url}/invocations", content=text, headers={"Content-Type": "text/csv"})
+    answer = CLIENT.post(f"{url}/invocations", content=text, headers={"Content-Type": "text/csv"})
     assert answer.json() == {"predictions": [1, 0]}
 
     inputs = [
@@ -112,13 +111,13 @@ def test_a_pipeline_with_text_and_numbers_in_every_form_of_request(target: Local
         {"name": "hour", "datatype": "INT64", "shape": [2, 1], "data": [[9], [23]]},
         {"name": "distance", "datatype": "FP32", "shape": [2], "data": [2, -2]},
     ]
-    answer = httpx.post(f"{url}/v2/models/adder/infer", json={"id": "7", "inputs": inputs})
+    answer = CLIENT.post(f"{url}/v2/models/adder/infer", json={"id": "7", "inputs": inputs})
     assert answer.json()["id"] == "7"
     assert answer.json()["outputs"] == [{"name": "predictions", "shape": [2], "datatype": "INT64", "data": [1, 0]}]
 
-    sure = httpx.post(f"{url}/invocations", json=forms[0], headers={"X-Headway-Probabilities": "1"}).json()
+    sure = CLIENT.post(f"{url}/invocations", json=forms[0], headers={"X-Headway-Probabilities": "1"}).json()
     assert [row.index(max(row)) for row in sure["probabilities"]] == [1, 0]
-    metadata = httpx.get(f"{url}/v2/models/adder").json()
+    metadata = CLIENT.get(f"{url}/v2/models/adder").json()
     assert [one["name"] for one in metadata["inputs"]] == ["distance", "hour", "carrier"]
     assert metadata["outputs"] == [{"name": "predictions", "datatype": "INT64", "shape": [-1]}]
 
@@ -139,7 +138,7 @@ def test_a_pipeline_with_text_and_numbers_in_every_form_of_request(target: Local
     ],
 )
 def test_bad_requests_are_told_what_the_model_wants(shared: str, body: object, status: int, message: str) -> None:
-    answer = httpx.post(f"{shared}/invocations", json=body, timeout=60)
+    answer = CLIENT.post(f"{shared}/invocations", json=body)
     assert answer.status_code == status
     assert message in answer.json()["message"]
     assert "canary-value" not in answer.text
@@ -154,28 +153,28 @@ def shared(models: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[s
 
 
 def test_other_content_types_are_refused(shared: str) -> None:
-    answer = httpx.post(f"{shared}/invocations", content=b"x", headers={"Content-Type": "application/x-pickle"})
+    answer = CLIENT.post(f"{shared}/invocations", content=b"x", headers={"Content-Type": "application/x-pickle"})
     assert answer.status_code == 415
     assert set(answer.json()) >= {"error_code", "message"}
 
 
 def test_health_metrics_and_the_first_kserve_protocol(shared: str) -> None:
-    assert httpx.get(f"{shared}/ping").text == "\n"
-    assert httpx.get(f"{shared}/health").status_code == 200
-    assert httpx.get(f"{shared}/version").status_code == 200
-    assert httpx.get(f"{shared}/v1/models").json() == {"models": ["adder"]}
-    answer = httpx.post(f"{shared}/v1/models/adder:predict", json={"instances": ROWS})
+    assert CLIENT.get(f"{shared}/ping").text == "\n"
+    assert CLIENT.get(f"{shared}/health").status_code == 200
+    assert CLIENT.get(f"{shared}/version").status_code == 200
+    assert CLIENT.get(f"{shared}/v1/models").json() == {"models": ["adder"]}
+    answer = CLIENT.post(f"{shared}/v1/models/adder:predict", json={"instances": ROWS})
     assert answer.json() == {"predictions": [1, 0]}
-    metrics = httpx.get(f"{shared}/metrics").text
+    metrics = CLIENT.get(f"{shared}/metrics").text
     assert 'headway_requests_total{deployment="demo-production",version="1"}' in metrics
     assert 'headway_latency_seconds_bucket{deployment="demo-production",version="1",le="+Inf"}' in metrics
-    assert httpx.get(f"{shared}/nowhere").status_code == 404
-    assert httpx.get(f"{shared}/v2/models/other").status_code == 404
+    assert CLIENT.get(f"{shared}/nowhere").status_code == 404
+    assert CLIENT.get(f"{shared}/v2/models/other").status_code == 404
 
 
 def test_a_python_model_answers_a_table(target: LocalTarget, models: Path) -> None:
     url = serve(target, models / "pyfunc").url
-    answer = httpx.post(f"{url}/invocations", json={"dataframe_records": [{"x": 1.5}, {"x": 2}]}, timeout=60)
+    answer = CLIENT.post(f"{url}/invocations", json={"dataframe_records": [{"x": 1.5}, {"x": 2}]})
     assert answer.json() == {"predictions": [{"twice": 3.0, "name": "row"}, {"twice": 4.0, "name": "row"}]}
 
 
@@ -189,7 +188,7 @@ def test_a_pickled_model_of_a_matrix_in_the_sandbox(models: Path, tmp_path: Path
     target = LocalTarget(data / "endpoints", Options(launch=Launch(sandbox=report.facts, private=(str(data),))))
     try:
         url = serve(target, models / "tensor").url
-        answer = httpx.post(f"{url}/invocations", json={"inputs": [[1, 0, 0, 0], [-1.5, 0, 0, 0]]}, timeout=60)
+        answer = CLIENT.post(f"{url}/invocations", json={"inputs": [[1, 0, 0, 0], [-1.5, 0, 0, 0]]})
         assert answer.json() == {"predictions": [True, False]}
     finally:
         target.remove(NAME)
@@ -213,9 +212,7 @@ def test_the_sandbox_hides_the_servers_data(models: Path, tmp_path: Path) -> Non
     target = LocalTarget(data / "endpoints", Options(launch=Launch(sandbox=report.facts, private=(str(data),))))
     try:
         url = serve(target, spy).url
-        seen, processes = httpx.post(f"{url}/invocations", json={"instances": [[1, 2]]}, timeout=60).json()[
-            "predictions"
-        ][0]
+        seen, processes = CLIENT.post(f"{url}/invocations", json={"instances": [[1, 2]]}).json()["predictions"][0]
         assert not seen
         assert processes < 10
     finally:
@@ -242,7 +239,7 @@ def test_the_public_conformance_rules_hold(shared: str, tmp_path: Path) -> None:
     ]
     good = {"id": "ü-✓", "inputs": inputs, "parameters": {"a": 1, "b": "x", "c": True}}
     url = f"{shared}/v2/models/adder/infer"
-    assert httpx.post(url, json=good).json()["id"] == "ü-✓"
+    assert CLIENT.post(url, json=good).json()["id"] == "ü-✓"
     broken = [
         {},
         {"inputs": {}},
@@ -253,11 +250,11 @@ def test_the_public_conformance_rules_hold(shared: str, tmp_path: Path) -> None:
         {**good, "outputs": [{"name": "no-such"}]},
     ]
     for body in broken:
-        answer = httpx.post(url, json=body)
+        answer = CLIENT.post(url, json=body)
         assert answer.status_code == 400, body
         assert list(answer.json()) == ["error"]
-    assert httpx.post(url, content=b'{"inputs": [').status_code == 400
-    assert httpx.post(f"{shared}/v2/models/adder/versions/9/infer", json=good).status_code == 404
+    assert CLIENT.post(url, content=b'{"inputs": [').status_code == 400
+    assert CLIENT.post(f"{shared}/v2/models/adder/versions/9/infer", json=good).status_code == 404
     numbers = json.dumps({"inputs": inputs[:1]}).encode()
     length = {"Inference-Header-Content-Length": str(len(numbers) + 50)}
-    assert httpx.post(url, content=numbers, headers=length).status_code == 400
+    assert CLIENT.post(url, content=numbers, headers=length).status_code == 400

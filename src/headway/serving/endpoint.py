@@ -53,6 +53,7 @@ class Version:
         self.ready = asyncio.Event()
         self.crashes: deque[float] = deque(maxlen=_CRASHES)
         self.task: asyncio.Task[None] | None = None
+        self._has_been_ready = False
         self._retired = asyncio.Event()
 
     def run(self) -> None:
@@ -65,14 +66,16 @@ class Version:
             reason = await self._live()
             if self._retired.is_set():
                 return
-            if self._is_crash_loop(reason):
-                self._set(FAILED + (reason or f"crashed {_CRASHES} times within {_CRASH_WINDOW:g} s"))
-                await asyncio.sleep(retry)
-                retry = min(retry * 2, _LAST_RETRY)
-                self.crashes.clear()
-                self._set(LOADING)
-            else:
+            # A version that has answered before may lose its process while it loads again: one more crash, no verdict.
+            self.crashes.append(time.monotonic())
+            if self._has_been_ready and not self._is_crash_loop():
                 await asyncio.sleep(0.2 * (len(self.crashes) - 1))
+                continue
+            self._set(FAILED + (reason or f"crashed {_CRASHES} times within {_CRASH_WINDOW:g} s"))
+            await asyncio.sleep(retry)
+            retry = min(retry * 2, _LAST_RETRY)
+            self.crashes.clear()
+            self._set(LOADING)
 
     async def _live(self) -> str:
         """Run one scorer to its end; return why it never came up, or an empty text for one that did."""
@@ -94,20 +97,18 @@ class Version:
         await scorer.gone.wait()
         if not self._retired.is_set():
             self._set(f"{LOADING}: restarting after a crash")
-            self.crashes.append(time.monotonic())
         reason = await scorer.reap()
         if not self._retired.is_set():
             self.log(f"v{self.route.version}: the scorer ended ({reason}); starting another")
         return ""
 
-    def _is_crash_loop(self, reason: str) -> bool:
-        if reason:
-            return True
+    def _is_crash_loop(self) -> bool:
         return len(self.crashes) == _CRASHES and self.crashes[-1] - self.crashes[0] < _CRASH_WINDOW
 
     def _set(self, state: str) -> None:
         self.state = state
         if state == READY:
+            self._has_been_ready = True
             self.ready.set()
         else:
             self.ready.clear()

@@ -86,6 +86,7 @@ class Front:
         self.url = ""
         self._seen: tuple[int, int] = (0, 0)
         self._saved: Deployment | None = None
+        self._states: dict[int, str] = {}
         self._reported = b""
 
     async def run(self) -> None:
@@ -168,6 +169,10 @@ class Front:
             if wanted is not None:
                 self.endpoint.apply(wanted)
                 self._report()
+        states = self.endpoint.states()
+        if states != self._states:
+            self._states = states
+            self._report()
         if self.endpoint.in_force is not self._saved:
             self._saved = self.endpoint.in_force
             write_file(self.folder / "in_force.json", msgspec.json.encode(self._saved))
