@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from headway.engines.base import Alive, AttemptSpec, DoorSpec, Exited, Lost, Observation
-from headway.engines.local import LocalEngine, LocalLimits
+from headway.engines.local import LocalEngine
+from headway.engines.order import LocalLimits
 from headway.ids import new_id
 from headway.sandbox.isolation import IsolationReport
 

@@ -8,42 +8,25 @@ import subprocess
 import sys
 import tempfile
 import threading
-from dataclasses import dataclass
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from headway.engines.base import Alive, AttemptSpec, Exited, Isolation, LogLine, Lost, Observation, Starting
+from headway.engines.order import LocalLimits, make_order
 from headway.errors import Refused, UsageError
 from headway.ids import NAME, checked_name
-from headway.sandbox.command import INSIDE, Box, wrap_record
+from headway.sandbox.command import INSIDE
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from headway.sandbox.isolation import IsolationReport
 
-_CHUNK = 1 << 20
 _LONGEST_LINE = 1 << 16
-_DEFAULT_PROCESSES = 4096
-_HOLD_SECONDS = 100.0  # MLflow's client gives up after 120
-_DRAIN_SECONDS = 900.0
-_SAMPLE_SECONDS = 5.0
-_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LocalLimits:
-    """What holds for attempts that say nothing, and how patient supervisors are."""
-
-    disk_mb: int = 20_000
-    processes: int = _DEFAULT_PROCESSES
-    cgroups: bool = True  # where the system lets us make them; else the supervisor watches by itself
-    hold_seconds: float = _HOLD_SECONDS  # reads and creations wait so long for the server
-    answer_seconds: float = 15.0  # a server that has not answered so long is taken to be away
-    drain_seconds: float = _DRAIN_SECONDS  # an ended attempt waits so long for its journal
-    sample_seconds: float = _SAMPLE_SECONDS
+_PATH = "/usr/local/bin:/usr/bin:/bin"
 
 
 class LocalEngine:
@@ -62,10 +45,12 @@ class LocalEngine:
         boot_id: str | None = None,
     ) -> None:
         """Keep the facts; `private` folders are never visible to foreign code (the data directory)."""
-        self._root = root
+        self._root = root.absolute()  # a supervisor stands elsewhere
         self._isolation = isolation
+        # A level is given only with the facts by which it was proved.
+        self._level = int(Isolation.L2) if isolation.level >= Isolation.L2 and isolation.facts else int(Isolation.L0)
         self._limits = limits or LocalLimits()
-        self._private = (root, *private)
+        self._private = (self._root, *(each.absolute() for each in private))
         self._boot_id = _this_boot() if boot_id is None else boot_id
         self._children: dict[int, subprocess.Popen[bytes]] = {}
         self._lock = threading.Lock()
@@ -136,7 +121,7 @@ class LocalEngine:
         return folder if NAME.match(handle) and (folder / "command.json").is_file() else None
 
     def _folder_of(self, spec: AttemptSpec) -> Path:
-        folder = Path(spec.directory)
+        folder = Path(spec.directory).absolute()
         if folder.parent != self._root:
             raise UsageError(
                 f"the attempt's folder {folder} is not directly below {self._root}",
@@ -146,7 +131,7 @@ class LocalEngine:
         return folder
 
     def _check(self, spec: AttemptSpec) -> None:
-        level = self._isolation.level
+        level = self._level
         if level < spec.minimum_isolation:
             raise Refused(
                 f"this task needs isolation L{spec.minimum_isolation:d}, and this machine gives L{level:d}",
@@ -161,54 +146,7 @@ class LocalEngine:
             )
 
     def _command(self, spec: AttemptSpec) -> dict[str, Any]:
-        for each in spec.readable:
-            if not Path(each).exists():
-                raise UsageError(f"{each} does not exist", hint="correct the path of the data set in headway.yaml")
-        directory = Path(spec.directory)
-        cwd = directory / "work" / spec.cwd  # an absolute cwd stands for itself
-        if ".." in cwd.parts or not cwd.is_relative_to(directory / "work"):
-            raise UsageError(f"cwd {spec.cwd!r} is not inside the attempt's work folder")
-        level = min(self._isolation.level, int(Isolation.L2))
-        resources = spec.resources
-        wrap = None
-        if level >= Isolation.L2 and self._isolation.facts is not None:
-            box = Box(
-                directory=spec.directory,
-                cwd=str(cwd),
-                env_path=spec.env_path,
-                readable=spec.readable,
-                private=tuple(str(each) for each in self._private),
-                network=spec.network,
-                door=spec.door is not None,
-                accelerators=bool(resources.accelerators),
-            )
-            wrap = wrap_record(box, self._isolation.facts)
-        return {
-            "id": spec.id,
-            "nonce": spec.nonce,
-            "isolation": level,
-            "argv": list(spec.argv),
-            "wrap": wrap,
-            "environment": _environment(spec, inside=wrap is not None),
-            "cwd": str(cwd),
-            "network": spec.network,
-            "limits": {
-                "memory_mb": resources.memory_mb,
-                "processes": resources.processes or self._limits.processes,
-                "disk_mb": resources.disk_mb or self._limits.disk_mb,
-                "cpus": resources.cpus,
-                "accelerators": resources.accelerators,
-                "timeout_s": spec.timeout.total_seconds() if spec.timeout else None,
-                "grace_s": spec.grace.total_seconds(),
-                "log_mb": spec.log_limit_mb,
-                "cgroups": self._limits.cgroups,
-            },
-            "door": msgspec.to_builtins(spec.door) if spec.door else None,
-            "hold_s": self._limits.hold_seconds,
-            "answer_s": self._limits.answer_seconds,
-            "drain_s": self._limits.drain_seconds,
-            "sample_s": self._limits.sample_seconds,
-        }
+        return make_order(_absolute(spec), self._level, self._isolation.facts, self._private, self._limits)
 
     def _spawn(self, folder: Path) -> None:
         """Start a supervisor in a session of its own; it outlives us and our terminal."""
@@ -232,26 +170,11 @@ class LocalEngine:
                 del self._children[pid]
 
 
-def _environment(spec: AttemptSpec, *, inside: bool) -> dict[str, str]:
-    """Return the whole environment but the door's part; what the task says wins."""
-    found = {
-        "PATH": f"{spec.env_path}/bin:/usr/local/bin:/usr/bin:/bin",
-        "VIRTUAL_ENV": spec.env_path,
-        "LANG": "C.UTF-8",
-        "PYTHONUNBUFFERED": "1",
-        "USER": "headway",
-        "LOGNAME": "headway",
-        "HEADWAY_ATTEMPT": spec.id,
-        "HEADWAY_JOB": spec.job_id,
-        "HEADWAY_TASK": spec.task,
-        "HEADWAY_OUT": f"{spec.directory}/out",
-    }
-    if spec.resources.cpus:
-        found["OMP_NUM_THREADS"] = str(max(1, round(spec.resources.cpus)))
-    found |= spec.variables
-    found["HOME"] = f"{spec.directory}/home"
-    found["TMPDIR"] = "/tmp" if inside else f"{spec.directory}/tmp"  # noqa: S108  # the sandbox's own
-    return found
+def _absolute(spec: AttemptSpec) -> AttemptSpec:
+    """A server may be given a relative data directory; a supervisor stands elsewhere."""
+    door = spec.door and replace(spec.door, server_file=str(Path(spec.door.server_file).absolute()))
+    folder, env_path = Path(spec.directory).absolute(), Path(spec.env_path).absolute()
+    return replace(spec, directory=str(folder), env_path=str(env_path), door=door)
 
 
 def _exited(record: dict[str, Any]) -> Exited:

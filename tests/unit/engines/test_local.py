@@ -13,8 +13,9 @@ from typing import Any
 import pytest
 
 from headway.engines.base import Alive, AttemptSpec, DoorSpec, Exited, Isolation, Lost, Starting
-from headway.engines.local import LocalEngine, LocalLimits
-from headway.errors import UsageError
+from headway.engines.local import LocalEngine
+from headway.engines.order import LocalLimits
+from headway.errors import Refused, UsageError
 from headway.projects.model import Resources
 from headway.sandbox.command import Facts
 from headway.sandbox.isolation import IsolationReport
@@ -114,6 +115,27 @@ def test_folders_elsewhere_and_names_that_are_no_names_are_refused(engine: Local
     for cwd in ("..", "../../x", "/etc", "sub/../.."):
         with pytest.raises(UsageError):
             engine._command(replace(spec, cwd=cwd))
+
+
+def test_a_level_without_its_proof_is_no_level(tmp_path: Path, spec: AttemptSpec) -> None:
+    engine = LocalEngine(tmp_path, isolation=IsolationReport(level=2))
+    assert engine._command(spec)["isolation"] == 0
+    with pytest.raises(Refused):
+        engine.start(replace(spec, minimum_isolation=Isolation.L2))
+
+
+def test_relative_paths_are_made_absolute_for_a_supervisor_that_stands_elsewhere(
+    tmp_path: Path, spec: AttemptSpec, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    engine = LocalEngine(Path(), isolation=IsolationReport(level=0))
+    door = DoorSpec(server_file="server.json", token="t", run_id="r", experiment_id="e")
+    relative = replace(spec, directory="a1", env_path="env", door=door)
+    assert engine._folder_of(relative) == tmp_path / "a1"
+    command = engine._command(relative)
+    assert command["cwd"] == f"{tmp_path}/a1/work/sub"
+    assert command["environment"]["VIRTUAL_ENV"] == f"{tmp_path}/env"
+    assert command["door"]["server_file"] == f"{tmp_path}/server.json"
 
 
 def test_without_a_start_marker_it_is_starting(engine: LocalEngine, tmp_path: Path) -> None:
