@@ -5,13 +5,28 @@ from __future__ import annotations
 import contextlib
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import Connection, Engine, create_engine, event
-from sqlalchemy.exc import OperationalError
+from sqlalchemy import Connection, Engine, create_engine, event, text
+from sqlalchemy.exc import DBAPIError
 
-from headway.errors import StorageFull
+from headway.errors import StorageFull, Unreachable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+# SQLite lets one writer in at a time. Everything that reads before it writes relies on it (the next number of a job,
+# the row that is there already), so PostgreSQL's writers take turns too; tracking's hot path locks its own rows.
+_TAKE_TURN = text("SELECT pg_advisory_xact_lock(1214603620)")  # "Head": a number that nobody else uses in our database
+
+_FULL = ("is full", "no space left")
+_AWAY = (
+    "connection failed",
+    "connection is closed",
+    "database is locked",
+    "recovery mode",
+    "shutting down",
+    "starting up",
+    "terminating connection",
+)
 
 
 class Database:
@@ -28,8 +43,12 @@ class Database:
 
     @contextlib.contextmanager
     def read(self) -> Iterator[Connection]:
-        """Yield a connection inside a read transaction: one consistent picture."""
-        with self.engine.connect() as connection:
+        """Yield a connection inside a read transaction: one consistent picture.
+
+        Raises:
+            Unreachable: the database does not answer.
+        """
+        with refusals_told(), self.engine.connect().execution_options(**self._reading) as connection:
             yield connection
             connection.rollback()
 
@@ -37,26 +56,45 @@ class Database:
     def write(self) -> Iterator[Connection]:
         """Yield a connection inside a write transaction; durable when the block ends.
 
+        Writers take turns on both databases, so that what a block reads still holds when it writes.
+
         Raises:
             StorageFull: the disk took no more; nothing of the block is kept.
+            Unreachable: the database does not answer; nothing of the block is kept, unless it was lost in the commit.
         """
-        try:
-            # A deferred transaction that turns into a writer fails at once when another one writes.
-            connecting = self.engine.connect().execution_options(headway_write=True)
-            with connecting as connection, connection.begin():
-                yield connection
-        except OperationalError as error:
-            if "full" in str(error.orig).lower():
-                raise StorageFull(
-                    "the disk is full: nothing was saved",
-                    cause=str(error.orig),
-                    hint="free space in the data directory; `headway server clean` removes what nothing refers to",
-                ) from error
-            raise
+        # A deferred transaction that turns into a writer fails at once when another one writes.
+        connecting = self.engine.connect().execution_options(headway_write=True)
+        with refusals_told(), connecting as connection, connection.begin():
+            if not self.is_sqlite:
+                connection.execute(_TAKE_TURN)
+            yield connection
+
+    @property
+    def _reading(self) -> dict[str, Any]:
+        # PostgreSQL shows every statement the newest state unless it is told otherwise.
+        return {} if self.is_sqlite else {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True}
 
     def close(self) -> None:
         """Close every pooled connection."""
         self.engine.dispose()
+
+
+@contextlib.contextmanager
+def refusals_told() -> Iterator[None]:
+    """Say what a database's refusal means to whoever asked; a mistake of our own stays what it is."""
+    try:
+        yield
+    except DBAPIError as error:
+        said = str(error.orig)
+        if any(words in said.lower() for words in _FULL):
+            raise StorageFull(
+                "the disk is full: nothing was saved",
+                cause=said,
+                hint="free space in the data directory; `headway server clean` removes what nothing refers to",
+            ) from error
+        if error.connection_invalidated or any(words in said.lower() for words in _AWAY):
+            raise Unreachable("the database does not answer", cause=said, hint="try again") from error
+        raise
 
 
 def open_database(url: str) -> Database:
