@@ -449,6 +449,16 @@ class TrackingContract:
             assert names(tx, ["0"]) == names(tx, []) == []
             assert names(tx, ["0"], "metrics.f1 > 0") == []
 
+    def test_a_search_returns_runs_with_what_they_logged_page_by_page(self, database: Database, flock: str) -> None:
+        with database.read() as tx:
+            store = store_of(tx)
+            page = store.search([flock], "metrics.f1 > 0", order_by=["metrics.f1 DESC"], limit=2)
+            assert [(run.info.name, run.metrics["f1"].value) for run in page.items] == [("e", 0.2), ("b", 0.2)]
+            assert page.items[0] == store.get(page.items[0].info.run_id)
+            rest = store.search([flock], "metrics.f1 > 0", order_by=["metrics.f1 DESC"], limit=2, token=page.next_token)
+            assert [run.info.name for run in rest.items] == ["a"]
+            assert rest.next_token == ""
+
     @pytest.mark.parametrize("token", ["x", "////", "bnVsbA==", "W10=", "WzFd", "WyJhIiwiYiJd", "e30="])
     def test_bad_page_tokens_are_refused(self, database: Database, flock: str, token: str) -> None:
         with database.read() as tx:

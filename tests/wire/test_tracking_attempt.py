@@ -1,5 +1,6 @@
 """What an attempt's token may do: its own run, the children of it, and reading its experiment; nothing else."""
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -8,6 +9,8 @@ import httpx
 import pytest
 
 from fakes.wire import LiveWire, live_wire
+from headway.api.mlflow.route import Access, Route
+from headway.api.mlflow.table import ROUTES
 from headway.auth.model import Role, TokenKind
 from headway.auth.tokens import TokenStore
 from headway.clock import SystemClock
@@ -175,3 +178,25 @@ def test_people_need_a_token_and_a_role(world: World) -> None:
 def test_the_probes_need_none(world: World) -> None:
     for path in ("/health", "/version", "/api/3.0/mlflow/server-info"):
         assert httpx.get(world.live.uri + path).status_code == 200
+
+
+def test_every_route_but_the_probes_asks_who_is_there(world: World) -> None:
+    with httpx.Client(base_url=world.live.uri, timeout=60) as client:
+        for route in ROUTES:
+            paths = [prefix + route.path for prefix in route.prefixes] if isinstance(route, Route) else [route.path]
+            for path in paths:
+                answer = client.request(route.method, re.sub(r"\{[^}]*\}", "x", path), json={})
+                if route.access is Access.OPEN:
+                    assert answer.status_code == 200, path
+                else:
+                    assert (answer.status_code, answer.json()["error_code"]) == (401, "UNAUTHENTICATED"), path
+
+
+def test_a_viewer_writes_by_no_route(world: World) -> None:
+    viewer = user_token(world, Role.VIEWER)
+    with httpx.Client(base_url=world.live.uri, timeout=60, headers={"authorization": f"Bearer {viewer}"}) as client:
+        for route in ROUTES:
+            if route.access in {Access.WRITE, Access.ADMIN}:
+                paths = [prefix + route.path for prefix in route.prefixes] if isinstance(route, Route) else [route.path]
+                answer = client.request(route.method, re.sub(r"\{[^}]*\}", "x", paths[0]), json={})
+                assert (answer.status_code, answer.json()["error_code"]) == (403, "PERMISSION_DENIED"), paths[0]

@@ -117,7 +117,16 @@ def tagged_document(link: Link, info: InfoRow) -> bytes:
 
 def load_run(link: Link, info: InfoRow) -> Run:
     """Return a run with everything that it logged last."""
-    parts = _collect(link, [info.id])[info.id]
+    return _run(info, _collect(link, [info.id])[info.id])
+
+
+def load_runs(link: Link, ids: Sequence[int]) -> list[Run]:
+    """Return these runs, in this order, in a handful of statements."""
+    found, parts = infos(link, ids), _collect(link, ids)
+    return [_run(found[id_], parts[id_]) for id_ in ids if id_ in found]
+
+
+def _run(info: InfoRow, parts: _Parts) -> Run:
     return Run(
         info=run_info(info),
         metrics={

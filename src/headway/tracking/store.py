@@ -17,9 +17,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from headway.clock import SystemClock, to_millis
 from headway.errors import NotFound, UsageError
-from headway.tracking.documents import InfoRow, documents, find_info, load_run, run_info, tagged_document
+from headway.tracking.documents import InfoRow, documents, find_info, load_run, load_runs, run_info, tagged_document
 from headway.tracking.events import note
 from headway.tracking.experiments import ExperimentStore
+from headway.tracking.find import Query, find_runs
 from headway.tracking.fold import Tails, fold
 from headway.tracking.history import read_history
 from headway.tracking.inputs import write_datasets, write_models
@@ -35,8 +36,9 @@ from headway.tracking.log import (
     write_points,
     write_tags,
 )
-from headway.tracking.model import NAME_TAG, PARENT_TAG, KeyKind, Metric, Run, RunInfo, RunStatus
+from headway.tracking.model import NAME_TAG, PARENT_TAG, KeyKind, Metric, Page, Run, RunInfo, RunStatus
 from headway.tracking.names import random_name
+from headway.tracking.search import parse_filter, parse_orders
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -294,6 +296,32 @@ class RunStore:
         run = self.row(run_id)
         points = read_history(self.link, run.id, run.exp, name=key)
         return [Metric(key, value, stamp, step) for stamp, step, value in points]
+
+    def search(
+        self,
+        experiment_ids: Sequence[str],
+        filter_text: str = "",
+        *,
+        order_by: Sequence[str] = (),
+        limit: int = 1000,
+        token: str = "",
+        stages: Sequence[str] = ("active",),
+    ) -> Page:
+        """Return one page of runs by the search language, newest first unless ordered; `next_token` leads on.
+
+        Raises:
+            UsageError: the filter, an order or the token cannot be read; the message says where.
+        """
+        query = Query(
+            exps=tuple(dict.fromkeys(experiment_number(each) for each in experiment_ids)),
+            stages=tuple(stages),
+            clauses=parse_filter(filter_text),
+            orders=parse_orders(order_by),
+            limit=limit,
+            token=token,
+        )
+        ids, more = find_runs(self.link, query)
+        return Page(items=tuple(load_runs(self.link, ids)), next_token=more)
 
     def children(self, run_id: str) -> list[str]:
         """Return the ids of the active runs whose parent is this run, oldest first."""
