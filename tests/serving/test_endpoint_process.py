@@ -13,12 +13,13 @@ from pathlib import Path
 
 import pytest
 
+from headway.projects.model import DeploySpec, Resources
 from headway.serving.front import Options
 from headway.serving.local import LocalTarget
 from headway.serving.model import Observed
 from headway.serving.prediction_log import PredictionLog
 from headway.serving.scorer_process import Launch
-from serving.models import CLIENT, ask, deployment, in_force, revised, route, wait_for, write_model
+from serving.models import CLIENT, ask, children, deployment, in_force, revised, route, wait_for, write_model
 
 NAME = "demo-production"
 
@@ -88,6 +89,15 @@ def test_a_version_that_does_not_load_leaves_the_old_one_answering(
     assert ask(url, [1, 2]).headers["x-model-version"] == "1"
 
 
+def test_a_model_that_wants_more_memory_than_it_may_have_is_refused_and_says_so(
+    target: LocalTarget, tmp_path: Path
+) -> None:
+    spec = DeploySpec(resources=Resources(memory_mb=512))
+    target.apply(deployment(route(1, 100, write_model(tmp_path / "1", load="greedy")), spec=spec))
+    seen = wait_for(target, NAME, lambda o: o.versions.get(1, "").startswith("failed"))
+    assert "MemoryError" in seen.versions[1]
+
+
 def test_a_killed_endpoint_comes_back_on_its_port_with_the_routes_that_were_in_force(
     target: LocalTarget, tmp_path: Path
 ) -> None:
@@ -99,11 +109,14 @@ def test_a_killed_endpoint_comes_back_on_its_port_with_the_routes_that_were_in_f
     target.apply(broken)
     wait_for(target, NAME, lambda o: o.versions.get(2, "").startswith("failed"))
 
+    scorers = children(_front(first.message))
     os.kill(_front(first.message), signal.SIGKILL)
     wait_for(target, NAME, lambda o: not o.ready)
     target.apply(broken)  # as serving/reconcile.py does
 
     second = wait_for(target, NAME, lambda o: o.ready and o.message != first.message)
+    assert scorers
+    assert all(_ends(pid) for pid in scorers)
     assert second.url == first.url
     assert ask(second.url, [1, 2]).json() == {"predictions": [3]}
 
@@ -270,7 +283,7 @@ def test_this_python_is_the_model_s_environment_here() -> None:
 APPLY = """
 import sys, time
 from pathlib import Path
-from serving.models import CLIENT, deployment, route
+from serving.models import CLIENT, children, deployment, route
 from headway.serving.local import LocalTarget
 LocalTarget(Path(sys.argv[1])).apply(deployment(route(1, 100, Path(sys.argv[2]))))
 print("applied", flush=True)

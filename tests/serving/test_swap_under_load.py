@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from headway.serving.local import LocalTarget
-from serving.models import CLIENT, deployment, in_force, revised, route, wait_for, write_model
+from serving.models import CLIENT, children, deployment, in_force, revised, route, wait_for, write_model
 
 NAME = "demo-production"
 CYCLES = 10
@@ -134,14 +134,3 @@ def test_callers_do_not_notice_scorers_that_are_killed(target: LocalTarget, tmp_
 
 def is_ready(url: str, version: int) -> bool:
     return CLIENT.get(f"{url}/v2/models/adder/versions/{version}/ready").status_code == 200
-
-
-def children(pid: int) -> list[int]:
-    found = []
-    for folder in Path("/proc").glob("[0-9]*"):
-        try:
-            if (folder / "stat").read_text().rsplit(")", 1)[1].split()[1] == str(pid):
-                found.append(int(folder.name))
-        except (FileNotFoundError, ProcessLookupError):
-            continue
-    return found

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import time
 import zlib
 from collections import deque
@@ -83,7 +84,7 @@ class Version:
         self.scorer = scorer
         try:
             self.folder = await asyncio.to_thread(read_model_folder, Path(self.route.source))
-            self.hello = await scorer.start(self.folder.order())
+            self.hello = await scorer.start(self.folder.order(self.launch.memory_mb))
         except UsageError as error:
             return f"{error.message}: {error.cause}"
         except ScorerGone as error:
@@ -91,6 +92,10 @@ class Version:
             ended = await scorer.reap()
             lines = " | ".join(list(scorer.lines)[-3:])
             return f"{error} ({ended})" + (f": {lines}" if lines else "")
+        self.log(
+            f"v{self.route.version}: loaded by {self.hello.loader} in {self.hello.seconds:.1f} s, "
+            f"{self.hello.memory_mb:.0f} MB, Python {self.hello.python}"
+        )
         if self.hello.warning:
             self.log(f"v{self.route.version}: {self.hello.warning}")
         self._set(READY)
@@ -155,11 +160,14 @@ class Endpoint:
         self._ensure(in_force)
 
     def _ensure(self, deployment: Deployment) -> None:
+        resources = deployment.spec.resources
+        threads = max(1, math.ceil(resources.cpus or self.launch.threads))
+        launch = replace(self.launch, threads=threads, memory_mb=resources.memory_mb or self.launch.memory_mb)
         for route in deployment.routes:
             key = _key(route)
             known = self.versions.get(key)
             if known is None:
-                self.versions[key] = Version(route, self.launch, self.log, self.settle)
+                self.versions[key] = Version(route, launch, self.log, self.settle)
                 self.versions[key].run()
             else:
                 known.route = replace(known.route, weight=route.weight)

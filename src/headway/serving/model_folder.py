@@ -74,8 +74,8 @@ class ModelFolder:
         special = sorted(set(self.flavors) - {"python_function"})
         return f"mlflow_{special[0]}" if special else "mlflow_pyfunc" if self.flavors else "python"
 
-    def order(self) -> bytes:
-        """Return the head of the frame that tells a scorer to load this folder."""
+    def order(self, memory_mb: int | None = None) -> bytes:
+        """Return the head of the frame that tells a scorer to load this folder, within so much memory."""
         return msgspec.json.encode(
             {
                 "folder": self.path,
@@ -83,6 +83,7 @@ class ModelFolder:
                 "signature": self.signature,
                 "example": self.example,
                 "takes_parameters": self.takes_parameters,
+                "memory_mb": memory_mb,
             }
         )
 

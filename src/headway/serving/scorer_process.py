@@ -47,6 +47,7 @@ class Launch:
     load_timeout: float = 180.0
     request_timeout: float = 60.0
     threads: int = 1
+    memory_mb: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

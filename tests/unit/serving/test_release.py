@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -112,10 +113,17 @@ class Server:
         return self.run(self.add(1), self.candidate(1))
 
 
-@pytest.fixture
-def server(tmp_path: Path) -> Iterator[Server]:
-    database = open_database(f"sqlite:///{tmp_path / 'headway.db'}")
+POSTGRES = os.environ.get("HEADWAY_TEST_POSTGRES", "")
+NEEDS_POSTGRES = pytest.mark.skipif(not POSTGRES, reason="HEADWAY_TEST_POSTGRES names no server")
+
+
+@pytest.fixture(params=["sqlite", pytest.param("postgres", marks=(pytest.mark.postgres, NEEDS_POSTGRES))])
+def server(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Server]:
+    database = open_database(POSTGRES if request.param == "postgres" else f"sqlite:///{tmp_path / 'headway.db'}")
     migrate(database)
+    with database.write() as tx:
+        for table in (schema.release, schema.deployment, schema.event):
+            tx.execute(table.delete())
     yield Server(database)
     database.close()
 

@@ -12,6 +12,7 @@ import contextlib
 import ctypes
 import json
 import os
+import resource
 import signal
 import socket
 import sys
@@ -275,6 +276,7 @@ def start(stream: socket.socket, buffer: bytearray) -> Model | None:
     order = json.loads(orders[0][2])
     began = time.monotonic()
     try:
+        limit_memory(order.get("memory_mb"))
         loaded = loading.load_model(Path(order["folder"]), order["flavors"])
         if loaded.loader != "headway_model.py" and order["signature"]["kind"] != "tensors":
             arrays.pandas()  # now, and not in the first request
@@ -303,6 +305,13 @@ def start(stream: socket.socket, buffer: bytearray) -> Model | None:
     }
     stream.sendall(frames.pack(frames.LOADED, 0, json.dumps(report).encode()))
     return model
+
+
+def limit_memory(megabytes_allowed: int | None) -> None:
+    """Let the model fail to allocate rather than take the machine down."""
+    if megabytes_allowed:
+        size = megabytes_allowed << 20
+        resource.setrlimit(resource.RLIMIT_DATA, (size, size))
 
 
 def die_with_parent() -> None:
