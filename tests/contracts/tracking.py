@@ -466,6 +466,15 @@ class TrackingContract:
             with pytest.raises(UsageError, match="Invalid page token"):
                 find_runs(store.link, Query(exps=(int(flock),), stages=("active",), token=token))
 
+    def test_a_statement_that_takes_too_long_is_broken_off(self, database: Database, exp: str) -> None:
+        endless = "with recursive c(x) as (select 1 union all select x + 1 from c) select count(*) from c where x < 0"
+        with database.read() as tx:
+            link = store_of(tx).link
+            with pytest.raises(UsageError, match="took too long"), link.time_limit(0.05):
+                link.all(endless)
+        with database.read() as tx:  # the connection is as good as before
+            assert store_of(tx).experiments.get(exp).name == "e"
+
     # --- the writer ---
 
     def test_a_request_that_fails_fails_alone(self, database: Database, exp: str) -> None:

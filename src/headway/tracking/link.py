@@ -6,13 +6,15 @@ more than the database (tracking-store.md). Everything here runs inside the conn
 
 from __future__ import annotations
 
+import contextlib
 import functools
+import time
 from typing import TYPE_CHECKING, Any
 
-from headway.errors import HeadwayError, StorageFull, Unreachable
+from headway.errors import HeadwayError, StorageFull, Unreachable, UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from sqlalchemy import Connection
 
@@ -22,6 +24,7 @@ Row = tuple[Any, ...]
 _AWAY = frozenset({"OperationalError", "InterfaceError"})
 # SQLite calls these operational too.
 _OURS = ("no such", "syntax error", "no column", "too many")
+_STEPS = 100_000  # of SQLite's machine between two looks at the clock
 _SLICE = 500  # ids in one IN list
 
 
@@ -40,6 +43,20 @@ class Link:
         self.is_sqlite = tx.dialect.name == "sqlite"
         # SQLite has one writer at a time; PostgreSQL must be told which row we are about to decide on.
         self.for_update = "" if self.is_sqlite else " for update"
+
+    @contextlib.contextmanager
+    def time_limit(self, seconds: float) -> Iterator[None]:
+        """Break off a statement of this block that runs for longer, as a `UsageError`: it asked for too much."""
+        if not self.is_sqlite:
+            self.run("select set_config('statement_timeout', ?, true)", (str(max(1, round(seconds * 1000))),))
+            yield
+            return
+        until = time.monotonic() + seconds
+        self._raw.set_progress_handler(lambda: time.monotonic() > until, _STEPS)
+        try:
+            yield
+        finally:
+            self._raw.set_progress_handler(None, 0)
 
     def run(self, sql: str, values: Sequence[Any] = ()) -> Any:
         """Execute one statement and return the driver's cursor."""
@@ -93,6 +110,10 @@ def _percent(sql: str) -> str:
 def stored_error(error: BaseException) -> HeadwayError | None:
     """Say what a database's refusal means to a caller; None when it is our own mistake."""
     text = str(error).lower()
+    if "interrupted" in text or "statement timeout" in text:
+        return UsageError(
+            "The search took too long and was broken off.", hint="narrow it: fewer experiments, a rarer value"
+        )
     is_of_database = any(kind.__name__ in _AWAY for kind in type(error).__mro__)
     if not is_of_database or any(words in text for words in _OURS):
         return None

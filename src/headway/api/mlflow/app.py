@@ -8,6 +8,7 @@ an answer go out together.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import re
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -24,7 +25,7 @@ from headway.api.mlflow.route import Access, Call, Route, StreamCall, StreamRout
 from headway.api.mlflow.runs import Found
 from headway.api.mlflow.table import ROUTES
 from headway.auth.model import Principal, Role
-from headway.errors import HeadwayError, NotThereYet, TooLarge, UsageError
+from headway.errors import HeadwayError, NotThereYet, TooLarge, Unreachable, UsageError
 from headway.logs import logger
 from headway.tracking.documents import Document, keep_documents
 from headway.tracking.store import RunStore
@@ -43,6 +44,7 @@ _JSON = (b"content-type", b"application/json")
 _NOBODY = Principal(user="", role=Role.NONE)
 _BODYLESS = frozenset({"GET", "HEAD"})
 _READERS = 4
+_LONGEST_READ = 60.0  # seconds; a client waits 120
 
 
 class Authenticates(Protocol):
@@ -147,13 +149,17 @@ class MlflowWire:
             body, made = self._read(bound, principal, message)
         if made:
             # A cache: nobody waits for it, and if it fails the next reader makes the documents again.
-            self._writer.submit(lambda store: keep_documents(store.link, made))
+            with contextlib.suppress(Unreachable):
+                self._writer.submit(lambda store: keep_documents(store.link, made))
         return body
 
     def _read(self, bound: _Bound, principal: Principal, message: Any) -> tuple[bytes, list[Document]]:
         with self._database.read() as tx:
-            call = Call(principal=principal, store=RunStore(tx), path=bound.path)
-            answer = bound.route.answer(call, message)  # type: ignore[union-attr]  # `_answer` saw that it is a Route
+            store = RunStore(tx)
+            call = Call(principal=principal, store=store, path=bound.path)
+            route: Any = bound.route  # `_answer` saw that it is a Route
+            with store.link.time_limit(_LONGEST_READ) if route.is_heavy else contextlib.nullcontext():
+                answer = route.answer(call, message)
         if isinstance(answer, Found):
             return answer.body, answer.made
         return _encoded(answer), []
