@@ -359,3 +359,18 @@ def test_a_scorer_that_is_killed_while_it_comes_back_is_tried_again_at_once(
     answer = ask(seen.url, [1, 2])
 
     assert (answer.status_code, mark.exists()) == (200, True)
+
+
+def test_what_is_loaded_without_traffic_gets_none_unless_the_others_are_down(
+    target: LocalTarget, tmp_path: Path
+) -> None:
+    first = deployment(route(1, 0, write_model(tmp_path / "1")))
+    target.apply(first)
+    seen = wait_for(target, NAME, lambda each: each.versions.get(1) == "ready")
+    assert not seen.ready
+    assert ask(seen.url, [1, 2]).status_code == 503
+
+    target.apply(revised(first, route(2, 100, write_model(tmp_path / "2", "crash")), route(1, 0, tmp_path / "1")))
+    wait_for(target, NAME, in_force(2))
+    answer = ask(seen.url, [1, 2])
+    assert (answer.status_code, answer.headers["x-model-version"]) == (200, "1")

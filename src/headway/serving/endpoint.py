@@ -214,12 +214,12 @@ class Endpoint:
             return ready[0]
         routes = self.in_force.routes if self.in_force is not None else ()
         serving = [(route.weight, self.versions[_key(route)]) for route in routes]
-        usable = [pair for pair in serving if pair[1].state == READY and pair[1] is not avoid]
-        weighted = [pair for pair in usable if pair[0] > 0] or [(1, version) for _, version in usable]
-        if not weighted:
-            weighted = [pair for pair in serving if pair[0] > 0]
-        if not weighted:
+        meant = [pair for pair in serving if pair[0] > 0]
+        if not meant:
             raise NoVersion("no version is ready")
+        usable = [pair for pair in serving if pair[1].state == READY and pair[1] is not avoid]
+        # A warm version without traffic steps in when none of those with traffic can answer.
+        weighted = [pair for pair in usable if pair[0] > 0] or [(1, version) for _, version in usable] or meant
         if len(weighted) == 1:
             return weighted[0][1]
         return self._draw(weighted, key)
@@ -275,7 +275,8 @@ class Endpoint:
     def is_ready(self) -> bool:
         """Whether a request would be answered now."""
         routes = self.in_force.routes if self.in_force is not None else ()
-        return any(self.versions[_key(route)].state == READY for route in routes)
+        has_traffic = any(route.weight > 0 for route in routes)
+        return has_traffic and any(self.versions[_key(route)].state == READY for route in routes)
 
     def states(self) -> dict[int, str]:
         """Return version -> loading | ready | failed: reason."""
