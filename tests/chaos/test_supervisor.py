@@ -259,7 +259,8 @@ def test_what_it_used_is_recorded(attempts: Attempts) -> None:
     assert end.isolation == attempts.engine._isolation.level
 
 
-def test_no_token_and_no_secret_stays_on_the_disk(attempts: Attempts, tmp_path: Path) -> None:
+def test_no_token_and_no_secret_stays_on_the_disk(tmp_path: Path, report: IsolationReport) -> None:
+    attempts = Attempts(tmp_path, report, drain_seconds=0.1)
     secret = "s3cret-value-of-a-variable"
     handle = attempts.start(
         CLIENT + "mark('ready'); time.sleep(600)",
@@ -275,6 +276,7 @@ def test_no_token_and_no_secret_stays_on_the_disk(attempts: Attempts, tmp_path: 
     assert processes_with(secret) == []
     assert processes_with("hw_real_token") == []
     attempts.engine.stop(handle)
+    attempts.end(handle)
 
 
 def test_no_network_where_it_cannot_be_taken_away_is_refused(tmp_path: Path) -> None:
