@@ -1,0 +1,99 @@
+"""Templates to HTML: everything foreign is escaped and stripped of what cannot be seen."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote, urlencode
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+
+from headway.reports import numbers
+from headway.reports.escape import LINE_LIMIT, terminal_line
+from headway.web.assets import asset
+from headway.web.markdown import to_html
+from headway.web.states import sign
+
+SHORT = 7
+
+# Controls, zero-width and bidirectional marks: they show a reader something else than what is there.
+_UNSEEN = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u200b-\u200f\u202a-\u202e\u2060-\u2069\ufeff]")
+
+
+def _shown(value: object) -> object:
+    if value is None:
+        return numbers.NONE
+    if isinstance(value, str) and not isinstance(value, Markup):
+        return _UNSEEN.sub("", value)
+    return value
+
+
+def when(at: datetime | int | None) -> Markup:
+    """Return an instant as `<time>`; the page's script turns it into the reader's words ("5 min ago")."""
+    if at is None:
+        return Markup("–")
+    instant = datetime.fromtimestamp(at / 1000, UTC) if isinstance(at, int) else at.astimezone(UTC)
+    return Markup('<time datetime="{}">{}</time>').format(
+        instant.isoformat(timespec="seconds"), f"{instant:%d %b %H:%M} UTC"
+    )
+
+
+def href(text: str) -> str:
+    """Return an address that may be linked to: http or a path of ours; else nothing."""
+    return text if re.match(r"(https?://[^\s\\]|/(?![/\\]))", text) else ""
+
+
+def path_part(text: object) -> str:
+    """Return a name as one segment of a path."""
+    return quote(str(text), safe="")
+
+
+def query(values: Mapping[str, object]) -> str:
+    """Return a query string of everything that is set."""
+    kept = {name: value for name, value in values.items() if value not in (None, "", ())}
+    return f"?{urlencode(kept, doseq=True)}" if kept else ""
+
+
+def log_line(text: str) -> str:
+    """Return a line of a log as it may be shown."""
+    return terminal_line(text)[: LINE_LIMIT * 10]
+
+
+def _environment() -> Environment:
+    made = Environment(
+        loader=FileSystemLoader(Path(__file__).parent / "templates"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        finalize=_shown,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    made.filters |= {
+        "when": when,
+        "href": href,
+        "part": path_part,
+        "query": query,
+        "number": numbers.number,
+        "delta": numbers.delta,
+        "duration": numbers.duration,
+        "ms": numbers.milliseconds,
+        "percent": numbers.percent,
+        "short": lambda text: str(text or "")[:SHORT],
+        "log_line": log_line,
+        "markdown": to_html,
+        "kind": lambda value: type(value).__name__,
+    }
+    made.globals |= {"asset": asset, "sign": sign, "count": numbers.count, "decimals": numbers.decimals}
+    return made
+
+
+_ENVIRONMENT = _environment()
+
+
+def fill(template: str, values: Mapping[str, Any]) -> str:
+    """Return a template filled with values; a name that it needs and does not get is an error."""
+    return _ENVIRONMENT.get_template(template).render(values)
