@@ -9,13 +9,12 @@ from starlette.responses import Response
 
 from headway.app import App
 from headway.auth.roles import Action, check_allowed
-from headway.auth.secrets import SecretStore
 from headway.commands.model import Command, CommandState
 from headway.commands.store import CommandStore
 from headway.db import schema
 from headway.errors import HeadwayError, NotThereYet, UsageError
 from headway.flow.model import JobResult
-from headway.flow.present import command_text, view_job
+from headway.flow.present import command_text
 from headway.flow.projects import contexts_for
 from headway.flow.repos import get_repo
 from headway.flow.results import JobResults
@@ -25,19 +24,14 @@ from headway.forges.model import Change, ChangeState, PostedComment, Repo
 from headway.forges.repo_store import RepoStore
 from headway.jobs.model import Job
 from headway.jobs.store import JobStore
-from headway.reports.document import Document
-from headway.reports.model import ReportView
-from headway.reports.render import redacted
-from headway.reports.sections import compose
-from headway.serving.model import Release
+from headway.serving.model import Release, ReleaseState
 from headway.serving.store import ReleaseStore
 from headway.web.jobs import Line, lines_of, primary_metric
+from headway.web.told import Told, tell_change
 from headway.web.visit import Visit
 
 PAGE = 50
 _STATES = ("open", "merged", "closed", "all")
-# What a page says better itself: as a drawn graph, as live curves, as a table of jobs.
-_ELSEWHERE = frozenset({"charts", "runs_table", "earlier_runs", "tasks"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,16 +53,6 @@ class RepoChanges:
     rows: tuple[Listed, ...] = ()
     older: int = 0  # the next page starts below this number; 0 = there is none
     error: HeadwayError | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Told:
-    """The report of one project on this change, as a document."""
-
-    job: Job
-    view: ReportView
-    document: Document
-    is_stale: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -167,8 +151,9 @@ def show(visit: Visit) -> Response:
         comments=_conversation(shown.comments),
         statuses=shown.statuses,
         merge=_merge(app, shown),
+        is_running=unfinished,
+        is_waiting=any(release.state is ReleaseState.WAITING for release in releases),
         every=2 if is_busy else 15,
-        elsewhere=_ELSEWHERE,
     )
 
 
@@ -179,12 +164,7 @@ def _told(app: App, tx: Connection, change: Change, jobs: list[Job]) -> list[Tol
         known = newest.get(job.project)
         if known is None or (known.commit != change.head_sha and job.commit == change.head_sha):
             newest[job.project] = job
-    found = []
-    for job in newest.values():
-        view = redacted(view_job(app, tx, job), SecretStore(tx).all_values(job.repo_id))
-        found.append(
-            Told(job=job, view=view, document=compose(view), is_stale=job.commit != change.head_sha),
-        )
+    found = [tell_change(app, tx, job, head=change.head_sha) for job in newest.values()]
     return sorted(found, key=lambda each: (each.is_stale, each.job.project))
 
 

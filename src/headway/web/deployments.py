@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from sqlalchemy import Connection, select
 from starlette.responses import Response
@@ -30,7 +30,7 @@ class Served:
     state: str  # as the target sees it: loading | ready | failed: reason
     counters: VersionCounters | None
     job: int | None  # whose model it is: what `/deploy` names
-    is_serving: bool
+    may_go_back: bool  # it served everything once, and does not now
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,12 +93,14 @@ def _panel(app: App, tx: Connection, kept: KeptDeployment) -> Panel:
     releases = ReleaseStore(tx).find(
         schema.release.c.project == wanted.project, schema.release.c.environment == wanted.environment, limit=20
     )
-    current = {route.version for route in wanted.routes if route.weight > 0}
+    current = {route.version for route in wanted.routes}
     return Panel(
         kept=kept,
         routes=tuple(_served(app, tx, kept, route) for route in sorted(wanted.routes, key=lambda each: -each.weight)),
         earlier=tuple(
-            _served(app, tx, kept, route) for route in reversed(kept.history) if route.version not in current
+            _served(app, tx, kept, replace(route, weight=0))
+            for route in reversed(kept.history)
+            if route.version not in current
         ),
         releases=tuple(releases),
         back=kept.rollback_route(),
@@ -113,7 +115,7 @@ def _served(app: App, tx: Connection, kept: KeptDeployment, route: Route) -> Ser
         state=observed.versions.get(route.version, "unknown") if observed else "unknown",
         counters=counters,
         job=_job_of(app, tx, route.model, route.version),
-        is_serving=any(each.version == route.version and each.weight > 0 for each in kept.deployment.routes),
+        may_go_back=route.weight == 0 and any(each.version == route.version for each in kept.history),
     )
 
 

@@ -11,24 +11,23 @@ from sqlalchemy import ColumnElement, Connection, select
 from starlette.responses import Response
 
 from headway.app import App
-from headway.auth.secrets import SecretStore
 from headway.commands.store import CommandStore
 from headway.db import schema
 from headway.errors import HeadwayError, UsageError
 from headway.flow.compare import Comparison, compare_jobs
 from headway.flow.joblogs import read_logs
 from headway.flow.model import JobResult
-from headway.flow.present import command_text, view_job
+from headway.flow.present import command_text
 from headway.flow.results import JobResults
 from headway.forges.repo_store import RepoStore
 from headway.jobs.model import Attempt, Job, Task
 from headway.jobs.store import JobStore
+from headway.planning.model import Plan, PlannedTask
 from headway.reports import numbers
-from headway.reports.headline import headline
-from headway.reports.render import redacted
 from headway.tracking.store import RunStore
 from headway.web.charts import baseline_of
 from headway.web.graph import draw
+from headway.web.told import tell_job
 from headway.web.visit import HEADERS, Visit
 
 PAGE = 50
@@ -140,11 +139,11 @@ def show(visit: Visit) -> Response:
         plan = store.plan(job.plan_id)
         tasks = store.tasks(job.id)
         result = JobResults(tx).get(job.id)
-        view = redacted(view_job(app, tx, job), SecretStore(tx).all_values(job.repo_id))
+        told = tell_job(app, tx, job)
         shown = _tasks(tx, plan, tasks)
         command = CommandStore(tx).get(job.command_id)
         repo = RepoStore(tx).find(job.repo_id)
-        environments = _environments(tx, {each.spec.env.digest for each in plan.tasks})
+        environments = _environments(tx, plan)
         baseline = baseline_of(tx, result)
         position = store.queue_position(job) if job.state == "queued" else None
     is_live = job.settled_at is None
@@ -153,10 +152,10 @@ def show(visit: Visit) -> Response:
         job=job,
         repo=repo,
         plan=plan,
-        view=view,
-        headline=headline(view),
+        told=told,
+        view=told.view,
         tasks=shown,
-        graph=draw(view.tasks),
+        graph=draw(told.view.tasks),
         result=result,
         command=command_text(command),
         environments=environments,
@@ -167,7 +166,7 @@ def show(visit: Visit) -> Response:
     )
 
 
-def _tasks(tx: Connection, plan: Any, tasks: list[Task]) -> list[Shown]:
+def _tasks(tx: Connection, plan: Plan, tasks: list[Task]) -> list[Shown]:
     store, runs = JobStore(tx), RunStore(tx)
     planned = {each.spec.name: each for each in plan.tasks}
     attempts = store.attempts(task.id for task in tasks)
@@ -182,18 +181,36 @@ def _tasks(tx: Connection, plan: Any, tasks: list[Task]) -> list[Shown]:
                 attempts=tuple(each for each in attempts if each.task_id == task.id),
                 metrics={name: value for name, value in sorted(latest.items()) if not name.startswith("system/")},
                 system={name: value for name, value in sorted(latest.items()) if name.startswith("system/")},
-                action=f"{wanted.action.value.replace('_', ' ')}: {wanted.why}" if wanted else "",
+                action=_action(wanted, task),
                 data=dict(wanted.spec.data) if wanted else {},
             ),
         )
     return found
 
 
-def _environments(tx: Connection, digests: set[str]) -> list[dict[str, Any]]:
+def _action(wanted: PlannedTask | None, task: Task) -> str:
+    if wanted is None:
+        return ""
+    # Once it is decided, only why it was decided so is of interest.
+    return wanted.why if task.state.is_final else f"{wanted.action.value.replace('_', ' ')}: {wanted.why}"
+
+
+def _environments(tx: Connection, plan: Plan) -> list[dict[str, Any]]:
+    """Return what each environment of a plan is, with what its making took where that is recorded."""
+    specs = {each.spec.env.digest: each.spec.env for each in plan.tasks}
     table = schema.environment
-    rows = tx.execute(select(table).where(table.c.digest.in_(digests)).order_by(table.c.digest, table.c.tier.desc()))
-    found = {row["digest"]: dict(row) for row in rows.mappings()}
-    return [found.get(digest, {"digest": digest}) for digest in sorted(digests)]
+    rows = tx.execute(select(table).where(table.c.digest.in_(list(specs)))).mappings()
+    made = {row["digest"]: float(row["seconds"]) for row in rows}
+    return [
+        {
+            "digest": spec.digest,
+            "kind": spec.kind.value,
+            "python": spec.python,
+            "files": spec.files,
+            "seconds": made.get(spec.digest),
+        }
+        for spec in specs.values()
+    ]
 
 
 # --- the log ---------------------------------------------------------------------------------------

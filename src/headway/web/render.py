@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from headway.reports import numbers
+from headway.reports.document import Spans
 from headway.reports.escape import LINE_LIMIT, terminal_line
 from headway.web.assets import asset
 from headway.web.markdown import to_html
@@ -63,6 +65,16 @@ def log_line(text: str) -> str:
     return terminal_line(text)[: LINE_LIMIT * 10]
 
 
+def unmarked(spans: Spans) -> Spans:
+    """Return a headline without its leading sign: the page shows the state in its own way."""
+    if not spans:
+        return spans
+    return (replace(spans[0], text=_MARK.sub("", spans[0].text)), *spans[1:])
+
+
+_MARK = re.compile(r"\A[^\w<@#`'\"(]+")
+
+
 def _environment() -> Environment:
     made = Environment(
         loader=FileSystemLoader(Path(__file__).parent / "templates"),
@@ -84,6 +96,7 @@ def _environment() -> Environment:
         "percent": numbers.percent,
         "short": lambda text: str(text or "")[:SHORT],
         "log_line": log_line,
+        "unmarked": unmarked,
         "markdown": to_html,
         "kind": lambda value: type(value).__name__,
     }
