@@ -14,17 +14,21 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import httpx
+
+from headway.cli.client import Client, connect
 
 HERE = Path(__file__).resolve().parent
 ROOT = Path(os.environ.get("HEADWAY_DEMO", HERE.parent / ".demo")).resolve()
 DATA = ROOT / "data"
 REPO = ROOT / "flights"
 HEADWAY = Path(sys.executable).with_name("headway")
+os.environ["HEADWAY_DATA"] = str(DATA)
 ENVIRONMENT = os.environ | {
-    "HEADWAY_DATA": str(DATA),
     "GIT_AUTHOR_NAME": "maria",
     "GIT_AUTHOR_EMAIL": "maria@example.com",
     "GIT_COMMITTER_NAME": "maria",
@@ -34,7 +38,7 @@ BOLD, DIM, PLAIN = ("\x1b[1m", "\x1b[2m", "\x1b[0m") if sys.stdout.isatty() else
 
 
 class Traffic:
-    """Passengers asking: the hold-out's requests over and over, at some twenty a second."""
+    """Passengers asking: the hold-out's requests over and over, at some forty a second."""
 
     def __init__(self, url: str) -> None:
         self._url = url
@@ -54,7 +58,7 @@ class Traffic:
     def _ask(self) -> None:
         with httpx.Client(base_url=self._url, timeout=10) as client:
             for line in itertools.cycle(self._lines):
-                if self._stop.wait(0.05):
+                if self._stop.wait(0.02):
                     return
                 answer = client.post("/invocations", content=line, headers={"content-type": "application/json"})
                 key = (answer.headers.get("x-model-version", "?"), answer.status_code)
@@ -64,8 +68,12 @@ class Traffic:
         return ", ".join(f"v{v}: {n} × HTTP {status}" for (v, status), n in sorted(self.answers.items()))
 
 
+BEGAN = time.monotonic()
+
+
 def chapter(text: str) -> None:
-    print(f"\n{BOLD}━━ {text} {'━' * max(0, 96 - len(text))}{PLAIN}\n", flush=True)
+    spent = f" {time.monotonic() - BEGAN:.0f} s"
+    print(f"\n{BOLD}━━ {text} {'━' * max(0, 92 - len(text))}{spent}{PLAIN}\n", flush=True)
 
 
 def type_in(*words: str, may_fail: bool = False, is_quiet: bool = False) -> str:
@@ -80,9 +88,8 @@ def type_in(*words: str, may_fail: bool = False, is_quiet: bool = False) -> str:
     return done.stdout
 
 
-def read(*words: str) -> object:
-    done = subprocess.run([HEADWAY, *words, "--json"], cwd=REPO, env=ENVIRONMENT, capture_output=True, text=True)
-    return json.loads(done.stdout) if done.stdout else None
+def client() -> Client:
+    return connect(start=False)
 
 
 def git(*words: str) -> None:
@@ -99,27 +106,34 @@ def propose(name: str, branch: str) -> None:
     git("checkout", "-q", "main")
 
 
-def judged(change: int, *, seconds: float = 240) -> dict:
-    """Wait until the newest job of a change is judged and its report stands."""
+def wait(what: str, look: Callable[[], Any], *, seconds: float = 240) -> Any:
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
-        found = read("jobs", "list", "--limit", "20") or []
-        mine = [each for each in found if each["job"]["change"] == change]
-        if mine and mine[0]["job"]["settled_at"]:
-            return mine[0]
-        time.sleep(0.5)
-    sys.exit(f"the demo stops: change {change} was not judged within {seconds:.0f} s; see headway jobs list")
+        found = look()
+        if found:
+            return found
+        time.sleep(0.2)
+    sys.exit(f"the demo stops: {what} did not happen within {seconds:.0f} s; see {DATA / 'server.log'}")
 
 
-def at_rest(version: int, *states: str, seconds: float = 120) -> dict:
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        shown = read("endpoints", "show", "flights-production") or {"releases": []}
-        for release in shown["releases"]:
-            if release["version"] == version and release["state"] in states:
-                return release
-        time.sleep(0.5)
-    sys.exit(f"the demo stops: version {version} did not become {states} within {seconds:.0f} s")
+def judged(change: int) -> None:
+    """Wait until the newest job of a change is judged."""
+
+    def look() -> bool:
+        found = client().get("/jobs", change=change, limit=1)
+        return bool(found and found[0]["job"]["settled_at"])
+
+    wait(f"the verdict on change {change}", look)
+
+
+def release_of(version: int, *states: str) -> dict[str, Any]:
+    """Wait until the release of a version is in one of these states."""
+
+    def look() -> dict[str, Any] | None:
+        found = [each for each in client().get("/releases", project="flights") if each["version"] == version]
+        return found[0] if found and found[0]["state"] in states else None
+
+    return wait(f"version {version} {' or '.join(states)}", look)
 
 
 def lay_out() -> None:
@@ -188,17 +202,17 @@ def story() -> None:
     chapter("4. The gates decide: one is blocked, one is merged")
     type_in("change", "merge", "2", may_fail=True)
     type_in("change", "merge", "1")
-    wait_for_version(2)
+    wait("version 2", lambda: len(client().get("/models/flights")["versions"]) > 1)
     type_in("models", "show", "flights")
 
     chapter("5. The merged model is released: staging, approval, canary, production")
-    url = read("endpoints", "show", "flights-production")["deployment"]["observed"]["url"]
+    url = client().get("/deployments/flights-production")["deployment"]["observed"]["url"]
     with Traffic(url) as traffic:
         type_in("change", "comment", "1", "/deploy")
-        waiting = wait_for_release(2, "waiting")
+        waiting = release_of(2, "waiting", "failed")
         print(waiting["test_output"])
         type_in("change", "comment", "1", "/approve")
-        at_rest(2, "promoted")
+        release_of(2, "promoted", "failed")
     print(f"\nanswers meanwhile: {traffic.told()}")
     type_in("report", "--change", "1")
 
@@ -216,36 +230,21 @@ def story() -> None:
     judged(3)
     with Traffic(url) as traffic:
         type_in("change", "comment", "3", "/deploy")
-        wait_for_release(3, "waiting")
+        release_of(3, "waiting", "failed")
         type_in("change", "comment", "3", "/approve")
-        release = at_rest(3, "rolled_back", "rolling_back", "promoted", "failed")
+        release = release_of(3, "rolled_back", "promoted", "failed")
         print(f"\nv3: {release['state']}: {release['reason']}")
-        at_rest(3, "rolled_back")
     print(f"answers meanwhile: {traffic.told()}")
     type_in("report", "--change", "3")
     type_in("endpoints", "list")
 
 
-def wait_for_version(number: int) -> None:
-    for _ in range(120):
-        shown = read("models", "show", "flights") or {"versions": []}
-        if any(each["number"] == number for each in shown["versions"]):
-            return
-        time.sleep(0.5)
-    sys.exit(f"the demo stops: version {number} was not registered after the merge")
-
-
-def wait_for_release(version: int, state: str) -> dict:
-    return at_rest(version, state, "failed", "refused")
-
-
 def main() -> None:
-    began = time.monotonic()
     lay_out()
     start_server()
     try:
         story()
-        print(f"\n{BOLD}The whole story took {time.monotonic() - began:.0f} s.{PLAIN}")
+        print(f"\n{BOLD}The whole story took {time.monotonic() - BEGAN:.0f} s.{PLAIN}")
     except BaseException:
         subprocess.run([HEADWAY, "server", "stop"], env=ENVIRONMENT, capture_output=True, check=False)
         raise

@@ -87,7 +87,9 @@ def open_app(settings: Settings, *, runs_attempts: bool = False) -> App:
     from headway.environments.uv_builder import UvBuilder
     from headway.forges.local import LocalForge
     from headway.serving.command import CommandTarget
+    from headway.serving.front import Options
     from headway.serving.local import LocalTarget
+    from headway.serving.scorer_process import Launch
 
     data = settings.data
     data.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -96,6 +98,7 @@ def open_app(settings: Settings, *, runs_attempts: bool = False) -> App:
     migrate(database)
     isolation = _isolation(settings) if runs_attempts else IsolationReport(level=0, reasons=("not the worker",))
     # What must be built from source runs its own code: inside the sandbox, where there is one.
+    serving = Options(launch=Launch(sandbox=isolation.facts, private=(str(data),)))
     sealing = Sealing(facts=isolation.facts, private=(data,)) if isolation.facts is not None else None
     return App(
         settings=settings,
@@ -107,7 +110,7 @@ def open_app(settings: Settings, *, runs_attempts: bool = False) -> App:
         builder=UvBuilder(data / "environments", sealing=sealing),
         engines={"local": LocalEngine(data / "attempts", isolation=isolation, private=(data,))},
         forges={"local": LocalForge(database, clock)},
-        targets={"local": LocalTarget(data / "deployments"), "command": CommandTarget(data / "deployments")},
+        targets={"local": LocalTarget(data / "deployments", serving), "command": CommandTarget(data / "deployments")},
     )
 
 

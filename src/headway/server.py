@@ -23,6 +23,7 @@ from starlette.routing import Mount
 
 from headway import __version__
 from headway.api.mlflow.app import MlflowWire
+from headway.api.mlflow.segment import OneSegmentProtocol
 from headway.api.v1 import api_routes
 from headway.app import App, open_app
 from headway.auth.first_start import first_token
@@ -87,14 +88,15 @@ def serve(settings: Settings) -> None:
         (settings.data / "server.json").unlink(missing_ok=True)
         listening = _listen(settings)
         port = int(listening.getsockname()[1])
+        # First of all, since it takes longer to be ready: what runs is adopted the sooner.
+        worker = WorkerChild(settings)
+        worker.start()
         app = open_app(settings)
         first_token(app.database, settings.data, clock=app.clock, user=os_user())
         writer = Writer(app.database)
         writer.start()
         front = Front(app, MlflowWire(app.database, writer, app.artifacts, app.authenticator), port)
         server = uvicorn.Server(_uvicorn_config(front))
-        worker = WorkerChild(settings)
-        worker.start()
         _announce(settings, port)
         if settings.idle_stop:
             threading.Thread(target=_stop_when_idle, args=(app, front, server), daemon=True).start()
@@ -118,7 +120,7 @@ def _uvicorn_config(front: Front) -> uvicorn.Config:
     return uvicorn.Config(
         front,
         loop="uvloop",  # it sets TCP_NODELAY on accepted sockets; asyncio's does not (tracking-store.md)
-        http="httptools",
+        http=OneSegmentProtocol,  # head and body of a small answer leave together
         lifespan="off",
         log_config=None,
         access_log=False,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from headway.planning.estimate import plan_seconds
 from headway.planning.model import Action, Plan
 from headway.reports.escape import inline
 from headway.reports.numbers import duration, money
@@ -11,14 +12,14 @@ _WORDS = {Action.RUN: "▶ run", Action.REUSE: "♻ reuse", Action.DECIDE_LATER:
 
 def plan_text(plan: Plan, notes: tuple[str, ...]) -> str:
     """Return the table that answers `/plan`."""
-    expected = [task.expected_seconds for task in plan.tasks if task.action is not Action.REUSE]
-    known = [seconds for seconds in expected if seconds is not None]
-    total = f"about {duration(sum(known))}" if known and len(known) == len(expected) else "time not known yet"
+    running = [task for task in plan.tasks if task.action is not Action.REUSE]
+    seconds = plan_seconds(plan)
+    total = "time not known yet" if seconds is None else f"about {duration(seconds)}"
     if plan.is_all_reused:
         head = f"**{plan.project.name}** at `{plan.commit[:7]}`: already trained, nothing has to run"
     else:
         head = (
-            f"**{plan.project.name}** at `{plan.commit[:7]}`: {len(expected)} of {len(plan.tasks)} steps run, {total}"
+            f"**{plan.project.name}** at `{plan.commit[:7]}`: {len(running)} of {len(plan.tasks)} steps run, {total}"
         )
     lines = [head, "", "| Step | | Why | Time | Cost |", "|:--|:--|:--|--:|--:|"]
     for task in plan.tasks:

@@ -85,10 +85,10 @@ def candidate_of(app: App, release: Release) -> tuple[Candidate, ModelVersion]:
 
 
 def deploy_spec(plan: Plan, environment: str) -> DeploySpec:
-    """Return the rules of a release; staging alone is served at once and needs nobody."""
+    """Return the rules of a release; one to staging alone is tested there, and then served without anybody's word."""
     spec = plan.project.deploy or DeploySpec()
     if environment == "staging":
-        return DeploySpec(environment="staging", staging=False, approvals=0, test=spec.test, resources=spec.resources)
+        return DeploySpec(environment="staging", approvals=0, test=spec.test, resources=spec.resources)
     return spec
 
 
@@ -165,6 +165,14 @@ def _follow_up(app: App, tx: Connection, release: Release, version: ModelVersion
         registry.set_state(release.model, release.version, state=VersionState.RELEASED, actor="headway")
         for approver in release.approved_by:
             registry.approve(release.model, release.version, approver=approver)
+    if release.state is ReleaseState.ROLLED_BACK and release.previous is not None:
+        registry.set_alias(
+            release.model,
+            release.environment,
+            number=release.previous,
+            actor="headway",
+            reason=f"release {release.id} rolled back: {release.reason}",
+        )
     state = _DEPLOYMENT_STATES.get(release.state)
     if state is not None:
         want(
