@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 UV := $(BIN)/uv
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev setup-system demo test test-postgres check format lint types imports docs golden lock clean
+.PHONY: help setup setup-dev setup-system demo test test-postgres test-chaos check format lint types imports docs golden lock clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -46,6 +46,10 @@ test: setup-dev ## every test that needs no cluster
 
 test-postgres: setup-dev ## the store tests on PostgreSQL, installed and started here
 	tools/with-postgres $(BIN)/python -m pytest -q -m postgres
+
+test-chaos: setup-dev ## three seeds of 200 trainings under 40 kills of server and worker, and one training of three minutes
+	for seed in 1 2 3; do $(BIN)/python tests/chaos/kill_server.py --runs 200 --kills 40 --seed $$seed || exit 1; done
+	$(BIN)/python tests/chaos/kill_server.py --long 180
 
 check: format lint types imports docs test ## everything that must be green before a commit lands
 

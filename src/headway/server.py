@@ -155,7 +155,9 @@ class WorkerChild:
     def _keep_alive(self) -> None:
         environment = os.environ | worker_environment(self._settings)
         while not self._stopping.is_set():
-            self._process = subprocess.Popen([sys.executable, "-m", "headway.worker"], env=environment)
+            # The worker sees by the end of this pipe that we are gone, however we went.
+            command = [sys.executable, "-m", "headway.worker"]
+            self._process = subprocess.Popen(command, env=environment, stdin=subprocess.PIPE)
             code = self._process.wait()
             if not self._stopping.is_set():
                 logger().warning("worker ended and is started again", exit_code=code)

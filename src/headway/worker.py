@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import os
 import signal
@@ -55,10 +56,9 @@ class Worker:
 
 
 def main() -> None:
-    """Run as the server's child; ends when the server is gone."""
+    """Run as the server's child, with a pipe from it as standard input; ends when the server is gone."""
     configure(process="worker")
     settings = Settings.from_environment()
-    parent = os.getppid()
     stop = threading.Event()
 
     def end(_signal: int, _frame: FrameType | None) -> None:
@@ -66,34 +66,34 @@ def main() -> None:
 
     signal.signal(signal.SIGTERM, end)
     signal.signal(signal.SIGINT, end)
+    threading.Thread(target=_end_with_server, daemon=True).start()
     with (settings.data / "worker.lock").open("w") as lock:
-        _wait_for(lock.fileno(), parent)
+        if not _wait_for(lock.fileno(), stop):
+            return
         app = open_app(settings, runs_attempts=True)
-        threading.Thread(target=_end_with, args=(parent, stop), daemon=True).start()
-        logger().info("worker ready", data=str(Path(settings.data)))
+        logger().info("worker ready", adopted=run_jobs.adopt(app), data=str(Path(settings.data)))
         Worker(app).run(stop)
         app.close()
 
 
-def _wait_for(lock: int, parent: int) -> None:
+def _wait_for(lock: int, stop: threading.Event) -> bool:
     # The worker of a killed server may still be finishing its tick: never two at once.
-    while True:
+    while not stop.is_set():
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
-            if os.getppid() != parent:
-                raise SystemExit(0) from None
-            time.sleep(0.05)
+            stop.wait(0.05)
         else:
-            return
+            return True
+    return False
 
 
-def _end_with(parent: int, stop: threading.Event) -> None:
-    while os.getppid() == parent:
-        time.sleep(0.2)
-    stop.set()
-    # A build or a collection may hold the loop: everything is safe to leave at any point.
-    time.sleep(1.0)
+def _end_with_server() -> None:
+    # The pipe closes with the server however it died, also while we were starting: its process id could not tell.
+    with contextlib.suppress(OSError):
+        while os.read(0, 1024):
+            pass
+    # At once: everything is safe to leave at any point, and the next worker waits for our lock.
     os._exit(0)
 
 

@@ -72,12 +72,14 @@ def prepare(app: App, task_id: str) -> None:
     _launch(app, ready, spec)
 
 
-def why_not(error: HeadwayError | OSError) -> str:
+def why_not(error: Exception) -> str:
     """Return an error as the one line that a person reads as a task's reason."""
+    if isinstance(error, HeadwayError):
+        return "; ".join(part for part in (error.message, error.cause, error.hint) if part)
     if isinstance(error, OSError):
         full = "free some space: `headway server clean` helps" if error.errno == errno.ENOSPC else ""
         return "; ".join(part for part in (f"the server could not prepare it: {error}", full) if part)
-    return "; ".join(part for part in (error.message, error.cause, error.hint) if part)
+    return f"internal error: {type(error).__name__}; the server's log has it"
 
 
 def _decide(app: App, task_id: str) -> Ready | None:
@@ -263,8 +265,8 @@ def _launch(app: App, ready: Ready, spec: AttemptSpec) -> None:
         keep_spec(spec)
     try:
         start(app, spec.id)
-    except (HeadwayError, OSError) as error:
-        logger().warning("attempt cannot be started", attempt=spec.id, error=str(error))  # the job loop tells of it
+    except Exception as error:  # noqa: BLE001  # the job loop tries once more, and tells of it
+        logger().warning("attempt cannot be started", attempt=spec.id, error=str(error))
 
 
 def keep_spec(spec: AttemptSpec) -> None:

@@ -6,6 +6,8 @@ from collections import Counter
 from datetime import datetime
 from functools import partial
 
+from sqlalchemy.exc import SQLAlchemyError
+
 from headway.app import App
 from headway.engines.base import Alive, Exited, Isolation, Lost, Observation, Starting
 from headway.errors import HeadwayError
@@ -40,6 +42,16 @@ def step(app: App, background: Background) -> bool:
     return True
 
 
+def adopt(app: App) -> int:
+    """Look at what lived on while no worker did, before anything else is done; return how many still run."""
+    with app.database.read() as tx:
+        before = JobStore(tx).live_attempts()
+    _observe(app, before)
+    with app.database.read() as tx:
+        live = {each.id for each in JobStore(tx).live_attempts()}
+    return sum(each.id in live for each in before)
+
+
 def _observe(app: App, live: list[Attempt]) -> None:
     for attempt in live:
         try:
@@ -68,7 +80,10 @@ def _start(app: App, attempt: Attempt) -> Exited | None:
     """Start a recorded attempt; what can never start has ended, or it would be tried for ever."""
     try:
         start(app, attempt.id)
-    except (HeadwayError, OSError) as error:
+    except SQLAlchemyError:
+        raise  # it may run: the next look finds it
+    except Exception as error:  # noqa: BLE001  # whatever it is, an attempt that can never begin must end
+        logger().exception("attempt cannot be started", attempt=attempt.id)
         now = app.clock.now().timestamp()
         return Exited(
             exit_code=NOT_STARTED, reason=why_not(error), isolation=Isolation.L0, started_at=now, finished_at=now
