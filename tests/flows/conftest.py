@@ -152,6 +152,9 @@ class Stage:
         shown = self.forge.show(self.repo.id, change.number)
         return [each.body for each in shown.comments if each.is_ours and "headway:report" not in each.body]
 
+    def expect_status(self, change: Change, project: str, wanted: str) -> None:
+        self.tick_until(lambda: self.status(change, project) == wanted, what=f"status {wanted}")
+
     def status(self, change: Change, project: str) -> str:
         for each in self.forge.statuses(self.repo.id, self.forge.get_change(self.repo.id, change.number).head_sha):
             if each.context == f"headway/{project}":

@@ -45,7 +45,7 @@ def test_a_comment_becomes_a_report_a_status_and_a_baseline(stage):
     assert job.state == "succeeded", job.reason
     report = stage.report(change)
     assert "0.8" in report and "score" in report
-    assert stage.status(change, "tiny") == "success"
+    stage.expect_status(change, "tiny", "success")
 
     stage.forge.merge(stage.repo.id, change.number, actor=stage.user, method="merge", required=["headway/tiny"])
     stage.tick_until(
@@ -72,7 +72,7 @@ def test_a_worse_change_is_blocked_and_says_why(stage):
     assert job.state == "succeeded"
     report = stage.report(change)
     assert report.splitlines()[1].startswith("### ❌"), report
-    assert stage.status(change, "tiny") == "failure"
+    stage.expect_status(change, "tiny", "failure")
 
 
 def test_the_same_inputs_are_already_trained(stage):
@@ -98,7 +98,7 @@ def test_a_crash_is_told_with_its_last_lines(stage):
     assert job.state == "failed"
     report = stage.report(change)
     assert "no_such_module_here" in report and report.splitlines()[1].startswith("### 💥"), report
-    assert stage.status(change, "tiny") == "error"
+    stage.expect_status(change, "tiny", "error")
 
 
 def test_a_push_ends_the_work_on_the_older_commit(stage):
@@ -106,7 +106,7 @@ def test_a_push_ends_the_work_on_the_older_commit(stage):
     stage.write({"train.py": "import time; time.sleep(600)\n"}, branch="slow")
     change = stage.open("slow")
     stage.comment(change, "/train")
-    stage.tick_until(lambda: [job for job in stage.jobs(state="running")], what="the job runs")
+    stage.tick_until(lambda: stage.jobs(state="running"), what="the job runs")
     head = stage.write({"train.py": train_script(0.6)}, branch="slow")
     job, *_ = stage.settled(1, change=change.number)
     assert job.state == "cancelled"
@@ -133,7 +133,7 @@ def test_a_change_cannot_loosen_its_own_gate(stage):
     change = stage.open("loose")
     stage.comment(change, "/train")
     stage.settled(1, change=change.number)
-    assert stage.status(change, "tiny") == "failure"
+    stage.expect_status(change, "tiny", "failure")
 
 
 def test_a_broken_configuration_is_answered_with_its_place(stage):

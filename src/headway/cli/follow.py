@@ -11,6 +11,7 @@ from headway.cli.output import note, print_json, say
 from headway.errors import GateFailed, HeadwayError, Refused
 
 POLL = 0.2
+_BLOCKING = ("failed", "missing", "cannot_tell")
 
 
 def give(client: Client, repo: str, text: str, **where: Any) -> dict[str, Any]:
@@ -110,7 +111,7 @@ def judge(shown: dict[str, Any]) -> None:
         )
     verdict = (result or {}).get("verdict") or {}
     if verdict.get("outcome") not in ("pass", "warn"):
-        failed = [c["id"] for c in verdict.get("checks", []) if c["state"] in ("failed", "missing", "cannot_tell")]
+        failed = [c["id"] for c in verdict.get("checks", []) if c["judged"] and c["state"] in _BLOCKING]
         raise GateFailed(
             f"job #{job['number']} ran well and is not ready: {', '.join(failed) or verdict.get('outcome')}",
             hint=f"headway report {job['number']}",

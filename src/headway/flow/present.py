@@ -14,6 +14,7 @@ from headway.commands.store import CommandStore
 from headway.db import schema
 from headway.flow.model import JobResult
 from headway.flow.results import JobResults
+from headway.gates.model import CheckState
 from headway.jobs.model import Job, JobState, Task
 from headway.jobs.store import JobStore
 from headway.planning.model import Plan
@@ -245,7 +246,8 @@ def _run_row(app: App, store: JobStore, job: Job, result: JobResult | None, *, i
 def _headline(job: Job, result: JobResult | None) -> str:
     if result is None or result.verdict is None:
         return job.reason or job.state.value
-    failed = [check.id for check in result.verdict.checks if check.state in ("failed", "missing", "cannot_tell")]
+    blocking = (CheckState.FAILED, CheckState.MISSING, CheckState.CANNOT_TELL)
+    failed = [check.id for check in result.verdict.checks if check.judged and check.state in blocking]
     return f"{result.verdict.outcome.value}: {', '.join(failed)}" if failed else result.verdict.outcome.value
 
 
