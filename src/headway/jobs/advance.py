@@ -23,6 +23,18 @@ from headway.planning.model import OutputFile, Plan
 
 SYSTEM = "headway"
 
+# Every move that is ever written; what is not here has no effect, whoever asks for it.
+_JOB_MOVES = {
+    JobState.QUEUED: (JobState.RUNNING, JobState.REFUSED, JobState.CANCELLED),
+    JobState.RUNNING: (JobState.SUCCEEDED, JobState.FAILED, JobState.CANCELLED),
+}
+_TASK_MOVES = {
+    TaskState.PENDING: (TaskState.READY, TaskState.SKIPPED, TaskState.CANCELLED),
+    TaskState.READY: (TaskState.RUNNING, TaskState.REUSED, TaskState.FAILED, TaskState.CANCELLED),
+    TaskState.RUNNING: (TaskState.READY, TaskState.COLLECTING, TaskState.FAILED, TaskState.CANCELLED),
+    TaskState.COLLECTING: (TaskState.SUCCEEDED, TaskState.FAILED),
+}
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NewJob:
@@ -87,15 +99,20 @@ def create(tx: Connection, new: NewJob, at: datetime) -> str:
 
 
 def admit(tx: Connection, job: Job, at: datetime) -> bool:
-    """Let a queued job begin."""
+    """Let a queued job begin, unless it shall end."""
+    if job.desired == "cancel":
+        return False
     return _move_job(tx, job, JobState.RUNNING, at, started_at=at)
 
 
 def refuse(tx: Connection, job: Job, reason: str, at: datetime) -> bool:
     """End a job that may not run, with the reason that a person will read."""
+    # The job first: one that somebody admitted meanwhile keeps its tasks.
+    if not _move_job(tx, job, JobState.REFUSED, at, reason=reason, finished_at=at):
+        return False
     for task in JobStore(tx).tasks(job.id):
         _move_task(tx, task, TaskState.SKIPPED, at, reason="the job was refused", finished_at=at)
-    return _move_job(tx, job, JobState.REFUSED, at, reason=reason, finished_at=at)
+    return True
 
 
 def open_tasks(tx: Connection, tasks: Iterable[Task], at: datetime) -> int:
@@ -199,6 +216,8 @@ def started(tx: Connection, attempt: Attempt, handle: str) -> None:
 
 def observe(tx: Connection, task: Task, attempt: Attempt, seen: Observation, at: datetime) -> bool:
     """Write what an engine says of a live attempt; what ends goes on to collecting, retry or failure."""
+    if attempt.state.is_final:
+        return False  # an engine may say it late, or twice, or of what was taken for lost
     match seen:
         case Starting():
             return False
@@ -213,7 +232,9 @@ def observe(tx: Connection, task: Task, attempt: Attempt, seen: Observation, at:
 
 
 def fail(tx: Connection, task: Task, reason: str, at: datetime, *, exit_code: int | None = None) -> bool:
-    """End a task that cannot be prepared or whose outputs cannot be gathered."""
+    """End a task that cannot be prepared or whose outputs cannot be gathered; one that runs ends by its attempt."""
+    if task.state is TaskState.RUNNING:
+        return False
     return _move_task(tx, task, TaskState.FAILED, at, reason=reason, exit_code=exit_code, finished_at=at)
 
 
@@ -265,7 +286,7 @@ def close(tx: Connection, job: Job, tasks: Iterable[Task], at: datetime) -> bool
     elif job.desired == "cancel":
         state, reason = JobState.CANCELLED, job.reason
     else:
-        failed = [task for task in tasks if task.state is TaskState.FAILED]
+        failed = [task for task in tasks if task.state in (TaskState.FAILED, TaskState.CANCELLED)]
         state = JobState.FAILED
         reason = f"step {failed[0].name}: {failed[0].reason}" if failed else "no step could run"
     return _move_job(tx, job, state, at, reason=reason, finished_at=at)
@@ -338,6 +359,8 @@ def _ended(
 
 
 def _move_job(tx: Connection, job: Job, to: JobState, at: datetime, *, reason: str = "", **values: Any) -> bool:
+    if to not in _JOB_MOVES.get(job.state, ()):
+        return False
     done = tx.execute(
         update(schema.job)
         .where(
@@ -353,7 +376,7 @@ def _move_job(tx: Connection, job: Job, to: JobState, at: datetime, *, reason: s
 
 
 def _move_task(tx: Connection, task: Task, to: TaskState, at: datetime, *, reason: str, **values: Any) -> bool:
-    if task.state.is_final:
+    if to not in _TASK_MOVES.get(task.state, ()):
         return False
     done = tx.execute(
         update(schema.task)

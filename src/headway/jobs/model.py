@@ -65,6 +65,11 @@ class AttemptState(StrEnum):
     CANCELLED = "cancelled"
     LOST = "lost"
 
+    @property
+    def is_final(self) -> bool:
+        """Whether there is no exit from it."""
+        return self not in (AttemptState.LAUNCHING, AttemptState.RUNNING)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Job:
