@@ -8,6 +8,8 @@ from markdown_it import MarkdownIt
 from markdown_it.token import Token
 from markupsafe import Markup
 
+from headway.web.unseen import visible
+
 _HIDDEN = re.compile(r"\A\s*<!--.*?-->\s*", re.DOTALL)
 _SIDE = re.compile(r"text-align:(left|right|center)")
 
@@ -22,7 +24,7 @@ _PARSER = _parser()
 
 def to_html(text: str) -> Markup:
     """Return a comment as HTML; the hidden line that Headway finds its own comments by is left out."""
-    tokens = _PARSER.parse(_HIDDEN.sub("", text[:70_000]))
+    tokens = _PARSER.parse(visible(_HIDDEN.sub("", text[:70_000])))
     _tidy(tokens)
     # The renderer escapes every text; `html` is off, so nothing foreign passes as markup.
     return Markup(_PARSER.renderer.render(tokens, _PARSER.options, {}))  # noqa: S704  # see above

@@ -19,18 +19,16 @@ from headway.reports.escape import LINE_LIMIT, terminal_line
 from headway.web.assets import asset
 from headway.web.markdown import to_html
 from headway.web.states import sign
+from headway.web.unseen import visible
 
 SHORT = 7
-
-# Controls, zero-width and bidirectional marks: they show a reader something else than what is there.
-_UNSEEN = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u200b-\u200f\u202a-\u202e\u2060-\u2069\ufeff]")
 
 
 def _shown(value: object) -> object:
     if value is None:
         return numbers.NONE
     if isinstance(value, str) and not isinstance(value, Markup):
-        return _UNSEEN.sub("", value)
+        return visible(value)
     return value
 
 
