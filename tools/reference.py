@@ -44,6 +44,8 @@ LATER = {
     "gates.rules[].data": "it belongs to `check`",
     "gates.rules[].max_psi": "it belongs to `check`",
     "engine.namespace": "the Kubernetes engine comes later",
+    "model.signature": "the signature is the one that was logged",
+    "deploy.on_register": "`/deploy` starts a release",
     "deploy.resources.replicas": "one replica answers",
 }
 """Keys that are checked already and whose machinery is not there yet."""
