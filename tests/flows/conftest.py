@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 import uvicorn
+from sqlalchemy import select
 
 from headway.api.mlflow.app import MlflowWire
 from headway.app import App, open_app
@@ -21,12 +22,13 @@ from headway.commands.grammar import parse_comment
 from headway.commands.model import Command, Origin
 from headway.commands.store import CommandStore
 from headway.db import schema
+from headway.flow.joblogs import read_logs
 from headway.flow.model import JobResult
 from headway.flow.results import JobResults
 from headway.forges.local import LocalForge
 from headway.forges.model import Change, Repo
 from headway.ids import new_id
-from headway.jobs.model import Job
+from headway.jobs.model import Attempt, Job, Task
 from headway.jobs.store import JobStore
 from headway.server import Front, _announce, _listen, _uvicorn_config
 from headway.settings import Settings
@@ -160,6 +162,39 @@ class Stage:
             if each.context == f"headway/{project}":
                 return each.state.value
         return "absent"
+
+    def tasks(self, job: Job) -> dict[str, Task]:
+        with self.app.database.read() as tx:
+            return {task.name: task for task in JobStore(tx).tasks(job.id)}
+
+    def attempts(self, job: Job) -> list[Attempt]:
+        with self.app.database.read() as tx:
+            store = JobStore(tx)
+            return store.attempts(task.id for task in store.tasks(job.id))
+
+    def log(self, job: Job) -> str:
+        """What a person reads of the job's log."""
+        page = read_logs(self.app, job, task=None, cursor="", limit=100_000)
+        return "\n".join(page.lines)
+
+    def assert_ended(self, job: Job) -> None:
+        """Nothing of it is left open: every state final, runs closed, tokens dead."""
+        assert job.state.is_final
+        assert job.settled_at is not None
+        assert all(task.state.is_final for task in self.tasks(job).values())
+        attempts = self.attempts(job)
+        assert all(attempt.finished_at is not None for attempt in attempts)
+        with self.app.database.read() as tx:
+            open_runs = select(schema.run.c.uuid).where(
+                schema.run.c.job_id == job.id,
+                schema.run.c.status.in_(("RUNNING", "SCHEDULED")),
+                schema.run.c.stage == "active",
+            )
+            living = select(schema.token.c.id).where(
+                schema.token.c.attempt_id.in_([attempt.id for attempt in attempts]), ~schema.token.c.revoked
+            )
+            assert tx.execute(open_runs).all() == []
+            assert tx.execute(living).all() == []
 
 
 @contextlib.contextmanager

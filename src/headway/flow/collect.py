@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import math
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
-
-import msgspec
 
 from headway.app import App
 from headway.auth.tokens import TokenStore
@@ -20,13 +20,15 @@ from headway.jobs import advance
 from headway.jobs.model import Attempt, TaskState
 from headway.jobs.results import ResultStore
 from headway.jobs.store import JobStore
-from headway.logs import logger
 from headway.planning.model import OutputFile, Plan, TaskResult
 from headway.tracking.model import Metric, RunStatus
 from headway.tracking.store import RunStore
 
 METRICS_FILE = "metrics.json"
 METRICS_CAP = 1 << 20
+PROBLEM_TAG = "headway.problem"  # what was wrong with what a run left; the report says it
+_LONGEST_NAME = 250
+_SHOWN = 5
 _OWN_METRICS = "system/"
 
 
@@ -36,7 +38,7 @@ def close_attempt(app: App, attempt: Attempt, *, is_good: bool) -> None:
         spec = read_spec(attempt.directory)
     except OSError:  # somebody removed the folder: what is recorded must end all the same
         spec = None
-    logged = {} if spec is None else _read_metrics(Path(spec.cwd) / METRICS_FILE)
+    logged = Logged() if spec is None else read_metrics(Path(spec.cwd) / METRICS_FILE)
     now = app.clock.now()
     with app.database.write() as tx:
         for token_id in TokenStore(tx).revoke_attempt(attempt.id, at=now):
@@ -48,9 +50,11 @@ def close_attempt(app: App, attempt: Attempt, *, is_good: bool) -> None:
         if known is None or known.info.stage != "active":
             return
         stamp = to_millis(now)
-        missing = [Metric(name, value, stamp) for name, value in logged.items() if name not in known.metrics]
+        missing = [Metric(name, value, stamp) for name, value in logged.metrics.items() if name not in known.metrics]
         if missing:
             runs.log_metrics(known.info.run_id, missing)
+        if logged.problem:
+            runs.set_tags(known.info.run_id, {PROBLEM_TAG: logged.problem})
         if not known.info.status.is_final:
             # The code did not end it: it logged without `with`, or not at all, or its process died.
             runs.finish(known.info.run_id, RunStatus.FINISHED if is_good else RunStatus.FAILED)
@@ -115,21 +119,41 @@ def _outputs(app: App, plan: Plan, name: str, spec: AttemptSpec) -> tuple[Output
     )
 
 
-def _read_metrics(path: Path) -> dict[str, float]:
-    """Read the metrics that code without MLflow left: a flat JSON object of numbers, or {} with a log line."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Logged:
+    """What code without MLflow left behind, and what is wrong with it."""
+
+    metrics: dict[str, float] = field(default_factory=dict)
+    problem: str = ""
+
+
+def read_metrics(path: Path) -> Logged:
+    """Read a flat JSON object of numbers, NaN included; absent is fine, and nothing raises."""
     try:
-        if path.is_symlink() or path.stat().st_size > METRICS_CAP:
-            return {}
-        read: Any = msgspec.json.decode(path.read_bytes())
-    except FileNotFoundError:
-        return {}
-    except (OSError, msgspec.DecodeError) as error:
-        logger().warning("metrics.json cannot be read", error=str(error))
-        return {}
+        if path.is_symlink() or not path.is_file():
+            return Logged(problem=f"{path.name} is no plain file" if path.exists() or path.is_symlink() else "")
+        if path.stat().st_size > METRICS_CAP:
+            return Logged(problem=f"{path.name} is larger than {METRICS_CAP >> 20} MB and was not read")
+        # The standard library's reader takes the NaN that its writer writes; msgspec refuses it.
+        read: Any = json.loads(path.read_bytes())
+    except OSError as error:
+        return Logged(problem=f"{path.name} cannot be read: {error.strerror}")
+    except (ValueError, RecursionError) as error:
+        return Logged(problem=f"{path.name} is no JSON: {str(error)[:120] or type(error).__name__}")
+    if not isinstance(read, dict):
+        return Logged(problem=f'{path.name} is no JSON object; write {{"NAME": NUMBER}}')
+    return _numbers(read, path.name)
+
+
+def _numbers(read: dict[str, Any], name: str) -> Logged:
     found: dict[str, float] = {}
-    if isinstance(read, dict):
-        for name, value in read.items():
-            with contextlib.suppress(TypeError, ValueError):
-                if not isinstance(value, bool) and len(name) <= 250:
-                    found[name] = float(value)
-    return found
+    refused: list[str] = []
+    for key, value in read.items():
+        if isinstance(value, int | float) and not isinstance(value, bool) and 0 < len(key) <= _LONGEST_NAME:
+            with contextlib.suppress(OverflowError):
+                found[key] = float(value)
+                continue
+        refused.append(key[:40])
+    more = f" and {len(refused) - _SHOWN} more" if len(refused) > _SHOWN else ""
+    problem = f"{name}: {', '.join(refused[:_SHOWN])}{more} no number" if refused else ""
+    return Logged(metrics=found, problem=problem)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
+import signal
+
 from headway.app import App
 from headway.environments.missing import missing_import_hint
 from headway.flow.joblogs import tail
 from headway.flow.repos import git_at
-from headway.jobs.model import Job, TaskState
+from headway.jobs.model import Job, Task, TaskState
 from headway.jobs.store import JobStore
 from headway.pipelines.model import TaskSpec
 from headway.planning.model import Plan
@@ -20,6 +23,9 @@ _HINTS = {
     "disk": "write less, or raise HEADWAY_ATTEMPT_DISK_MB on the server",
     "processes": "start fewer processes; a fork without end was stopped",
 }
+
+
+_NO_ROOM = ("[Errno 27]", "[Errno 28]", "File too large", "No space left on device")
 
 
 def crash_of(app: App, job: Job, plan: Plan) -> CrashView | None:
@@ -40,7 +46,7 @@ def crash_of(app: App, job: Job, plan: Plan) -> CrashView | None:
         changed="in this change" if job.change is not None else "",
     )
     if not hint:
-        hint = next((text for word, text in _HINTS.items() if word in task.reason), "")
+        hint = next((text for word, text in _HINTS.items() if word in task.reason), "") or _guess(task, lines)
     seconds = (task.finished_at - task.started_at).total_seconds() if task.started_at and task.finished_at else 0.0
     return CrashView(
         task=task.name,
@@ -52,6 +58,18 @@ def crash_of(app: App, job: Job, plan: Plan) -> CrashView | None:
         tail=lines,
         hint=hint,
     )
+
+
+def _guess(task: Task, lines: tuple[str, ...]) -> str:
+    """Say what an exit code or a last line usually means."""
+    if any(word in line for line in lines[-5:] for word in _NO_ROOM):
+        return f"it came to the end of its disk: {_HINTS['disk']}"
+    code = task.exit_code or 0
+    if code == 128 + signal.SIGKILL:
+        return "SIGKILL from outside: most often this machine ran out of memory; set resources: {memory: ...}"
+    with contextlib.suppress(ValueError):
+        return f"signal {signal.Signals(code - 128).name} ended it" if code > 128 else ""
+    return ""
 
 
 def _project_files(app: App, job: Job, spec: TaskSpec) -> tuple[str, ...]:

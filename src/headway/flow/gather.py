@@ -11,6 +11,7 @@ from sqlalchemy import Connection
 from headway.app import App
 from headway.environments.model import Tier
 from headway.environments.packages import locked_packages
+from headway.flow.collect import PROBLEM_TAG
 from headway.flow.model import JobResult, ModelSource
 from headway.flow.repos import git_at
 from headway.ids import digest_of
@@ -36,6 +37,7 @@ class Gathered:
     metrics: dict[str, float]
     curves: tuple[Curve, ...]
     runs: dict[str, str]
+    notes: tuple[str, ...] = ()  # what is wrong with what the runs left behind
 
 
 def gather(app: App, job: Job, plan: Plan) -> JobResult:
@@ -81,7 +83,7 @@ def gather(app: App, job: Job, plan: Plan) -> JobResult:
         cost=None,
         already_trained=bool(tasks) and all(task.state is TaskState.REUSED for task in tasks),
         isolation=_isolation(attempts),
-        notes=plan.notes,
+        notes=(*plan.notes, *gathered.notes),
     )
 
 
@@ -107,17 +109,23 @@ def _read_runs(tx: Connection, tasks: list[Task], wanted: list[str]) -> Gathered
     metrics: dict[str, float] = {}
     curves: dict[str, Curve] = {}
     ids: dict[str, str] = {}
+    notes: list[str] = []
     for task in tasks:
         found = runs.find(task.run_id) if task.run_id else None
         if found is None or task.run_id is None:
             continue
+        if found.info.stage != "active":
+            notes.append(f"the run of step {task.name} was deleted: nothing that it logged counts")
+            continue
+        if problem := found.tags.get(PROBLEM_TAG):
+            notes.append(f"step {task.name}: {problem}")
         ids[task.name] = task.run_id
         own = {name: point.value for name, point in found.metrics.items() if not name.startswith(_SYSTEM)}
         metrics |= own
         for name in [*(name for name in wanted if name in own), *(name for name in own if name not in wanted)]:
             if len(curves) < MAX_CURVES and (curve := _curve(name, runs.history(task.run_id, name))):
                 curves[name] = curve
-    return Gathered(metrics=metrics, curves=tuple(curves.values()), runs=ids)
+    return Gathered(metrics=metrics, curves=tuple(curves.values()), runs=ids, notes=tuple(notes))
 
 
 def _curve(name: str, points: list[Metric]) -> Curve | None:

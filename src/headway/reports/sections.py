@@ -368,7 +368,7 @@ def _details(view: ReportView, state: ReportState) -> list[Block]:
     if not parts:
         return []
     names = [name for name, _ in parts]
-    title = ", ".join(dict.fromkeys(name for name in names if name))
+    title = ", ".join(dict.fromkeys(name for name in names if name)) or "how it ran"
     return [Fold(title=title[:1].upper() + title[1:], blocks=tuple(block for _, block in parts))]
 
 
