@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 
 import msgspec
-from sqlalchemy import Connection, or_, select, update
+from sqlalchemy import ColumnElement, Connection, func, select, union, update
 
 from headway.app import App
 from headway.auth.secrets import SecretStore
@@ -23,8 +23,6 @@ from headway.logs import logger
 from headway.reports.model import Report, ReportState, ReportView
 from headway.reports.render import render
 
-# A finished job's report may still change: a release, an override.
-STILL_TOLD = timedelta(hours=48)
 # Live edits are coalesced: nobody reads a comment four times a second (github.md, 4.6).
 LIVE_EVERY = timedelta(seconds=2)
 MAX_TRIES = 12
@@ -45,44 +43,89 @@ def step(app: App, _background: Background) -> bool:
     """Bring what is wanted up to date and send what does not stand yet."""
     now = app.clock.now()
     with app.database.read() as tx:
-        jobs = _told_of(tx, now)
-        outdated = [job for job in jobs if _is_due(tx, job, now)]
-    for job in outdated:
-        _report(app, job, now)
+        since, latest = _told_until(tx), _latest_event(tx)
+        lanes = _touched(tx, since) if latest > since else set()
+        lanes |= _outdated(tx, now)
+        jobs = [job for lane in sorted(lanes) for job in JobStore(tx).find(*_of_lane(lane), limit=1)]
+    done = [_told(app, job, now) for job in jobs]
+    if all(done) and latest > since:
+        with app.database.write() as tx:
+            _mark_told(tx, ALL, "", now, latest)
     return _send(app, now)
 
 
-def _told_of(tx: Connection, now: datetime) -> list[Job]:
-    """The newest job of each project of each change that anything may still be said of."""
-    recent = or_(schema.job.c.finished_at.is_(None), schema.job.c.finished_at > now - STILL_TOLD)
-    newest: dict[tuple[str, int | None, str], Job] = {}
-    for job in JobStore(tx).find(schema.job.c.change.is_not(None), recent, limit=500):
-        newest.setdefault((job.repo_id, job.change, job.project), job)
-    return list(newest.values())
+def _told(app: App, job: Job, now: datetime) -> bool:
+    try:
+        _report(app, job, now)
+    except Exception:  # noqa: BLE001  # one report that cannot be made must not hold up all others
+        logger().exception("report cannot be made", job=job.number)
+        return False
+    return True
 
 
-def _is_due(tx: Connection, job: Job, now: datetime) -> bool:
-    """Whether something happened to the job (or its release) since it was last told of, or it is simply live."""
-    said = tx.execute(
-        select(schema.outbox.c.want_body, schema.outbox.c.told_at, schema.outbox.c.told_seq).where(
-            schema.outbox.c.coalesce_key == _told_key(job),
-        ),
-    ).first()
-    latest = int(tx.execute(select(schema.event.c.seq).order_by(schema.event.c.seq.desc()).limit(1)).scalar() or 0)
-    if said is None or said.told_at is None:
-        return True
-    if latest > said.told_seq:
-        return True
-    return not job.state.is_final and now - said.told_at >= LIVE_EVERY
+def _told_until(tx: Connection) -> int:
+    key = schema.outbox.c.coalesce_key
+    return int(tx.execute(select(schema.outbox.c.told_seq).where(key == ALL)).scalar() or 0)
 
 
-def _told_key(job: Job) -> str:
-    return f"told:{job.repo_id}:{job.change}:{job.project}"
+def _latest_event(tx: Connection) -> int:
+    return int(tx.execute(select(func.max(schema.event.c.seq))).scalar() or 0)
+
+
+Lane = tuple[str, int, str]  # one living report: repository, change, project
+
+
+def _touched(tx: Connection, since: int) -> set[Lane]:
+    """Return the reports that something has happened to after event `since`: only these are made again."""
+    event, job, task, attempt, release = (
+        schema.event.c,
+        schema.job.c,
+        schema.task.c,
+        schema.attempt.c,
+        schema.release.c,
+    )
+    new = event.seq > since
+    jobs = union(
+        select(event.entity_id).where(new, event.entity.in_(("job", "override"))),
+        select(task.job_id).where(task.id.in_(select(event.entity_id).where(new, event.entity == "task"))),
+        select(task.job_id)
+        .join(schema.attempt, attempt.task_id == task.id)
+        .where(attempt.id.in_(select(event.entity_id).where(new, event.entity == "attempt"))),
+    )
+    of_jobs = select(job.repo_id, job.change, job.project).where(job.id.in_(jobs), job.change.is_not(None))
+    of_releases = select(release.repo_id, release.change, release.project).where(
+        release.id.in_(select(event.entity_id).where(new, event.entity == "release")), release.change.is_not(None)
+    )
+    return {(row[0], int(row[1]), row[2]) for query in (of_jobs, of_releases) for row in tx.execute(query)}
+
+
+def _outdated(tx: Connection, now: datetime) -> set[Lane]:
+    """Return the reports of live jobs whose times and curves have grown old."""
+    store = JobStore(tx)
+    lanes = {(job.repo_id, job.change, job.project) for job in (*store.unfinished(), *store.unsettled()) if job.change}
+    told = schema.outbox.c
+    rows = tx.execute(
+        select(told.coalesce_key).where(told.kind == "told", told.told_at > now - LIVE_EVERY),
+    ).scalars()
+    fresh = set(rows)
+    return {lane for lane in lanes if _told_key(lane) not in fresh}
+
+
+def _of_lane(lane: Lane) -> tuple[ColumnElement[bool], ...]:
+    repo_id, change, project = lane
+    return (schema.job.c.repo_id == repo_id, schema.job.c.change == change, schema.job.c.project == project)
+
+
+ALL = "told:*"
+
+
+def _told_key(lane: Lane) -> str:
+    return f"told:{lane[0]}:{lane[1]}:{lane[2]}"
 
 
 def _report(app: App, job: Job, now: datetime) -> None:
     with app.database.read() as tx:
-        seq = int(tx.execute(select(schema.event.c.seq).order_by(schema.event.c.seq.desc()).limit(1)).scalar() or 0)
+        seq = _latest_event(tx)
         fresh = JobStore(tx).get(job.id)
         view = view_job(app, tx, fresh)
         hidden = SecretStore(tx).all_values(job.repo_id)
@@ -100,11 +143,10 @@ def _report(app: App, job: Job, now: datetime) -> None:
                 now,
             )
             want(tx, _status(app, fresh, view, report), now)
-        _mark_told(tx, fresh, now, seq)
+            _mark_told(tx, _told_key((job.repo_id, fresh.change, job.project)), job.repo_id, now, seq)
 
 
-def _mark_told(tx: Connection, job: Job, now: datetime, seq: int) -> None:
-    key = _told_key(job)
+def _mark_told(tx: Connection, key: str, repo_id: str, now: datetime, seq: int) -> None:
     done = tx.execute(
         update(schema.outbox).where(schema.outbox.c.coalesce_key == key).values(told_at=now, told_seq=seq),
     ).rowcount
@@ -112,7 +154,7 @@ def _mark_told(tx: Connection, job: Job, now: datetime, seq: int) -> None:
         tx.execute(
             schema.outbox.insert().values(
                 coalesce_key=key,
-                repo_id=job.repo_id,
+                repo_id=repo_id,
                 kind="told",
                 want_body={},
                 want_rev=0,
