@@ -159,3 +159,17 @@ def test_an_override_is_honoured_and_shown(stage):
     stage.comment(change, f'/override "{failed}" the old data was wrong')
     stage.tick_until(lambda: stage.status(change, "tiny") == "success", what="the status turns green")
     assert "the old data was wrong" in stage.report(change)
+
+
+def test_trying_a_good_job_again_shows_how_far_its_numbers_scatter(stage):
+    noisy = "import json, os, time\njson.dump({'score': 0.5 + time.time() % 1 / 1000}, open('metrics.json', 'w'))\n"
+    stage.write({"headway.yaml": CONFIG, "train.py": noisy}, message="the project")
+    stage.write({"train.py": noisy + "# again\n"}, branch="again")
+    change = stage.open("again")
+    stage.comment(change, "/train")
+    stage.settled(1, change=change.number)
+    stage.comment(change, "/retry")
+    job, *_ = stage.settled(2, change=change.number)
+    result = stage.result(job)
+    assert not result.already_trained
+    assert 0 < result.noise["score"] < 0.001

@@ -97,7 +97,7 @@ def _end(app: App, command: Command, state: CommandState, answer: str) -> None:
         store.move(command.id, to=state, of=(CommandState.ACCEPTED,), actor=command.actor, at=now, reason=answer[:500])
         if command.comment_id is None or command.change is None:
             return
-        if state is CommandState.REFUSED:
+        if state is CommandState.REFUSED and command.origin is Origin.COMMENT:
             want(
                 tx,
                 WantedReaction(

@@ -122,7 +122,28 @@ def after_merge(app: App, event: ChangeMoved) -> bool:
             plan = JobStore(tx).plan(job.plan_id)
         if result.model is not None and plan.project.model is not None:
             register_model(app, job, plan, result, actor=event.actor)
+            if plan.project.deploy is not None and plan.project.deploy.on_register:
+                _release_by_itself(app, job, event)
     return bool(promoted)
+
+
+def _release_by_itself(app: App, job: Job, event: ChangeMoved) -> None:
+    """Registering a version starts its release, where the base branch says so: a command like any other."""
+    command = Command(
+        id=new_id(),
+        verb=Verb.DEPLOY,
+        origin=Origin.VERSION,
+        repo_id=job.repo_id,
+        actor=event.actor,
+        at=app.clock.now(),
+        project=job.project,
+        change=job.change,
+        head_sha=job.commit,
+        arguments=(str(job.number),),
+        comment_id=f"version:{job.id}",
+    )
+    with app.database.write() as tx:
+        CommandStore(tx).add(command)
 
 
 def after_push(app: App, event: BranchPushed) -> bool:

@@ -103,7 +103,7 @@ def _decide(app: App, task_id: str) -> Ready | None:
 
 
 def _reuse(app: App, ready: Ready) -> bool:
-    if not ready.spec.cache or not is_reusable(ready.spec):
+    if not ready.spec.cache or not is_reusable(ready.spec) or ready.spec.name in ready.plan.rerun:
         return False
     with app.database.write() as tx:
         found = ResultStore(tx).find(ready.key, ready.plan.tier)

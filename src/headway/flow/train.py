@@ -54,12 +54,16 @@ def train(app: App, command: Command) -> str:
     """Queue a job for every project that the command is for; the report speaks from then on."""
     if command.dry_run:
         return plan(app, command)
+    return _queue_all(app, command, rerun=False)
+
+
+def _queue_all(app: App, command: Command, *, rerun: bool) -> str:
     change = _change(app, command)
     _check_is_head(command, change)
     if change is not None and change.from_fork:
         check_granted(app, change)
     lines = []
-    for planned in plans_for(app, command):
+    for planned in plans_for(app, command, rerun=rerun):
         running = _same_unfinished(app, command, planned.plan)
         if running is not None:
             lines.append(f"job #{running.number} is doing exactly this ({running.state})")
@@ -69,7 +73,10 @@ def train(app: App, command: Command) -> str:
 
 
 def retry(app: App, command: Command) -> str:
-    """Queue the plan of an earlier job again; what succeeded is reused."""
+    """Queue the plan of an earlier job again: what succeeded is reused, unless all of it did.
+
+    A job that succeeded whole is run anew: its numbers beside the first ones show how far they scatter.
+    """
     with app.database.read() as tx:
         store = JobStore(tx)
         if command.arguments:
@@ -98,10 +105,10 @@ def retry(app: App, command: Command) -> str:
         branch=earlier.branch,
         params=before.params,
     )
-    return train(app, again)
+    return _queue_all(app, again, rerun=earlier.state is JobState.SUCCEEDED)
 
 
-def plans_for(app: App, command: Command) -> list[Planned]:
+def plans_for(app: App, command: Command, *, rerun: bool = False) -> list[Planned]:
     """Return the plans of a command: one for each project that it is for."""
     change = _change(app, command)
     head = command.head_sha or ""
@@ -109,11 +116,11 @@ def plans_for(app: App, command: Command) -> list[Planned]:
     projects = projects_at(app, command.repo_id, head=head, base=base)
     roots = tuple(project.spec.root for project in projects)
     picked = chosen(projects, command.project)
-    return [_plan_one(app, command, project, change=change, other_roots=roots) for project in picked]
+    return [_plan_one(app, command, each, change=change, other_roots=roots, rerun=rerun) for each in picked]
 
 
 def _plan_one(
-    app: App, command: Command, at: ProjectAt, *, change: Change | None, other_roots: tuple[str, ...]
+    app: App, command: Command, at: ProjectAt, *, change: Change | None, other_roots: tuple[str, ...], rerun: bool
 ) -> Planned:
     git = git_at(app, command.repo_id, at.head_tree.commit)
     tier = tier_of(app, command, change)
@@ -125,6 +132,7 @@ def _plan_one(
     scope = f"{command.repo_id}/{at.spec.name}"
     tasks = make_tasks(head, base=base, overrides=command.params, scope=scope, other_roots=other_roots)
     params = merge_params(at.spec.params, command.params, known=at.spec.params)
+    names = tuple(task.name for task in tasks) if rerun else ()
     made = make_plan(
         at.spec,
         tasks,
@@ -135,8 +143,9 @@ def _plan_one(
         tier=tier,
         params=params,
         history=_history(app, command, at, tasks, tier),
+        rerun=names,
     )
-    return Planned(plan=replace(made, notes=at.notes), notes=at.notes)
+    return Planned(plan=replace(made, rerun=names, notes=at.notes), notes=at.notes)
 
 
 def _history(app: App, command: Command, at: ProjectAt, tasks: tuple[TaskSpec, ...], tier: Tier) -> History:

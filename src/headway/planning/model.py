@@ -74,6 +74,7 @@ class Plan:
     tier: Tier
     params: dict[str, ParamValue] = field(default_factory=dict)
     tasks: tuple[PlannedTask, ...] = ()
+    rerun: tuple[str, ...] = ()  # tasks that run although a result is there: to see how far numbers scatter
     notes: tuple[str, ...] = ()  # what the change tried to alter in its own rules; no part of the id
 
     @property
