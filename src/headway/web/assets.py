@@ -66,7 +66,12 @@ def static_route() -> Route:
     async def endpoint(request: Request) -> Response:
         known = assets().get(request.path_params["name"])
         if known is None or known.url != request.url.path:
-            return Response("there is no such file", status_code=404, media_type="text/plain", headers=_HEADERS | {"cache-control": "no-store"})
+            return Response(
+                "there is no such file",
+                status_code=404,
+                media_type="text/plain",
+                headers=_HEADERS | {"cache-control": "no-store"},
+            )
         kept = {"cache-control": "public, max-age=31536000, immutable"}
         return Response(known.body, media_type=known.kind, headers=_HEADERS | kept)
 

@@ -27,6 +27,7 @@ from headway.jobs.store import JobStore
 from headway.serving.model import Release, ReleaseState
 from headway.serving.store import ReleaseStore
 from headway.web.jobs import Line, lines_of, primary_metric
+from headway.web.states import sign
 from headway.web.told import Told, tell_change
 from headway.web.visit import Visit
 
@@ -194,7 +195,11 @@ def _merge(app: App, shown: ShownChange) -> Merge:
     except HeadwayError as error:
         return Merge(is_possible=False, reasons=(error.message,))
     states = {status.context: status.state.value for status in shown.statuses}
-    open_ones = [f"{name} is {states.get(name, 'not there')}" for name in required if states.get(name) != "success"]
+    open_ones = [
+        f"{name} is {sign(states[name]).word if name in states else 'not there'}"
+        for name in required
+        if states.get(name) != "success"
+    ]
     return Merge(is_possible=not open_ones, reasons=tuple(open_ones))
 
 

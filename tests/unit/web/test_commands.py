@@ -141,7 +141,7 @@ def test_a_form_that_is_too_long_is_not_read(full: Site) -> None:
 def test_a_red_change_is_not_merged_and_the_page_says_why(fresh: Site) -> None:
     client, change = fresh.client(), fresh.changes[1]
     place = f"/changes/{fresh.repo.id}/{change.number}"
-    assert "headway/flights is failure" in client.get(place).text
+    assert "headway/flights is red" in client.get(place).text
     answer = client.post(f"{place}/merge", data={"head": change.head_sha})
     assert answer.status_code == 403
     assert forge(fresh).get_change(fresh.repo.id, change.number).state is ChangeState.OPEN
