@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import sqlite3
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from sqlalchemy import select
 
 from headway import __version__
-from headway.api.answers import Call
+from headway.api.answers import Call, place
 from headway.db import schema
 from headway.db.backup import back_up
+from headway.errors import UsageError
 from headway.flow.checkup import check_up
 from headway.flow.cleaning import clean_up
 
@@ -48,7 +49,17 @@ class BackUp:
 
 def backup(call: Call) -> Any:
     """Write a consistent copy of database and files while everything goes on."""
-    return back_up(call.app.database, call.app.data, Path(call.body(BackUp).path))
+    target = place("path", call.body(BackUp).path)
+    if target.resolve().is_relative_to(call.app.data.resolve()):
+        raise UsageError(
+            f"{target} is in the data directory itself",
+            cause="what is lost with the original is no backup",
+            hint="name a folder elsewhere, best on another disk",
+        )
+    try:
+        return back_up(call.app.database, call.app.data, target)
+    except (OSError, sqlite3.Error) as error:
+        raise UsageError(f"the backup cannot be written to {target}", cause=str(error)) from error
 
 
 def events(call: Call) -> Any:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import re
 from collections.abc import Callable
-from typing import Any, TypeVar
+from pathlib import Path
+from typing import Annotated, Any, TypeVar
 
 import msgspec
 from starlette.concurrency import run_in_threadpool
@@ -13,10 +16,15 @@ from starlette.routing import Route
 
 from headway.app import App
 from headway.auth.model import Principal, Role, TokenKind
-from headway.errors import HeadwayError, Refused, TooLarge, UsageError
+from headway.errors import HeadwayError, NotFound, Refused, TooLarge, UsageError
 from headway.logs import logger
 
 BODY_CAP = 1 << 20
+# What a database takes as a whole number; str.isdigit() also takes digits that int() does not.
+WHOLE = re.compile(r"[0-9]{1,9}")
+WholeNumber = Annotated[int, msgspec.Meta(ge=0, le=10**9 - 1)]
+LONGEST_PATH = 4096
+LONGEST_NAME = 255
 
 _Shape = TypeVar("_Shape")
 
@@ -48,9 +56,30 @@ class Call:
         text = self.query.get(name)
         if text is None:
             return default
-        if not text.isdigit() or int(text) > most:
-            raise UsageError(f"{name}={text!r} is not a whole number up to {most}")
+        if not WHOLE.fullmatch(text) or int(text) > most:
+            raise UsageError(f"{name}={text[:40]!r} is not a whole number up to {most}")
         return int(text)
+
+    @property
+    def change(self) -> int:
+        """The number of the change in the path."""
+        text = str(self.path["number"])
+        if not WHOLE.fullmatch(text):
+            raise NotFound(f"no change {text[:40]}", hint="headway change list")
+        return int(text)
+
+
+def place(name: str, text: str) -> Path:
+    """Return a field of a body that names a file or folder of the server's machine.
+
+    Raises:
+        UsageError: it is no absolute path, or one that no file system takes.
+    """
+    raw = os.fsencode(text)
+    is_short = len(raw) < LONGEST_PATH and all(len(part) <= LONGEST_NAME for part in raw.split(b"/"))
+    if not text.startswith("/") or "\0" in text or not is_short:
+        raise UsageError(f"{name}={text[:80]!r} is not an absolute path", hint="name it from the root: /srv/backup")
+    return Path(text)
 
 
 Handler = Callable[[Call], Any]
@@ -61,8 +90,10 @@ def route(app: App, method: str, path: str, needs: Role, handler: Handler) -> Ro
 
     async def endpoint(request: Request) -> Response:
         try:
+            # Who asks first: nobody whom we do not know makes us hold what they send.
+            principal = await run_in_threadpool(_admitted, app, request, needs)
             body = await _read(request)
-            return await run_in_threadpool(_answer, app, request, body, needs, handler)
+            return await run_in_threadpool(_answer, Call(app, request, principal, body), handler)
         except HeadwayError as error:
             return failure(error)
         except Exception:  # noqa: BLE001  # no traceback ever leaves the server
@@ -72,7 +103,7 @@ def route(app: App, method: str, path: str, needs: Role, handler: Handler) -> Ro
     return Route(path, endpoint, methods=[method])
 
 
-def _answer(app: App, request: Request, body: bytes, needs: Role, handler: Handler) -> Response:
+def _admitted(app: App, request: Request, needs: Role) -> Principal:
     principal = app.authenticator.authenticate(request.headers.get("authorization"))
     if principal.kind is TokenKind.ATTEMPT or principal.role < needs:
         raise Refused(
@@ -80,7 +111,11 @@ def _answer(app: App, request: Request, body: bytes, needs: Role, handler: Handl
             cause=f"it needs the role {needs.name.lower()}",
             hint="use a token with that role",
         )
-    answer = handler(Call(app, request, principal, body))
+    return principal
+
+
+def _answer(call: Call, handler: Handler) -> Response:
+    answer = handler(call)
     return answer if isinstance(answer, Response) else json_response(answer)
 
 

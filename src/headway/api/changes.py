@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
-from headway.api.answers import Call
+from headway.api.answers import Call, place
 from headway.errors import NotThereYet, UsageError
 from headway.flow.projects import contexts_for
 from headway.flow.repos import get_repo
@@ -25,7 +24,7 @@ class Register:
 
 def register(call: Call) -> Any:
     """Make a local repository known; repeating it returns the same."""
-    return _forge(call, "local").register_repo(Path(call.body(Register).path), by=call.principal.user)
+    return _forge(call, "local").register_repo(place("path", call.body(Register).path), by=call.principal.user)
 
 
 def repos(call: Call) -> Any:
@@ -71,7 +70,7 @@ def show(call: Call) -> Any:
     """Return a change with its comments and statuses."""
     repo = _repo(call)
     forge = _forge(call, repo.forge)
-    return forge.show(repo.id, call.path["number"])
+    return forge.show(repo.id, call.change)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,7 +85,7 @@ def comment(call: Call) -> Any:
     repo = _repo(call)
     return _forge(call, repo.forge).add_comment(
         repo.id,
-        call.path["number"],
+        call.change,
         author=call.principal.user,
         body=call.body(Say).body,
     )
@@ -103,20 +102,21 @@ def merge(call: Call) -> Any:
     """Merge a change whose required statuses are green at its head."""
     repo = _repo(call)
     forge = _forge(call, repo.forge)
-    change = forge.get_change(repo.id, call.path["number"])
+    change = forge.get_change(repo.id, call.change)
     return forge.merge(
         repo.id,
         change.number,
         actor=call.principal.user,
         method=call.body(Merge).method,
         required=contexts_for(call.app, change),
+        head_sha=change.head_sha,
     )
 
 
 def close(call: Call) -> Any:
     """Close a change without merging it."""
     repo = _repo(call)
-    return _forge(call, repo.forge).close(repo.id, call.path["number"], actor=call.principal.user)
+    return _forge(call, repo.forge).close(repo.id, call.change, actor=call.principal.user)
 
 
 def _repo(call: Call) -> Repo:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from headway.api.answers import Call
+from headway.api.answers import Call, WholeNumber
 from headway.commands.grammar import parse_comment
 from headway.commands.model import Answer, Command, Origin, ParsedCommand, Verb
 from headway.commands.store import CommandStore
@@ -23,7 +23,7 @@ class GiveCommand:
     """A command, and where it applies: a change, or a commit of a branch (or a snapshot)."""
 
     text: str  # "/train lr=0.1"
-    change: int | None = None
+    change: WholeNumber | None = None
     sha: str | None = None
     branch: str = ""
 
@@ -81,7 +81,7 @@ def show(call: Call) -> Any:
 class AskPlan:
     """What to plan for."""
 
-    change: int | None = None
+    change: WholeNumber | None = None
     sha: str | None = None
     branch: str = ""
     project: str | None = None

@@ -7,7 +7,7 @@ from typing import Any
 
 from sqlalchemy import select
 
-from headway.api.answers import Call
+from headway.api.answers import Call, WholeNumber
 from headway.db import schema
 from headway.registry.model import ModelVersion
 from headway.registry.store import RegistryStore
@@ -39,7 +39,7 @@ class SetAlias:
     """A movable name of one version."""
 
     alias: str
-    version: int
+    version: WholeNumber
 
 
 def set_alias(call: Call) -> Any:

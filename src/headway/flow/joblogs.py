@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -12,6 +14,8 @@ from headway.errors import UsageError
 from headway.jobs.model import Attempt, Job
 from headway.jobs.store import JobStore
 from headway.reports.escape import redact
+
+_OFFSET = re.compile(r"[0-9]{1,15}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,7 +49,8 @@ def read_logs(app: App, job: Job, *, task: str | None, cursor: str, limit: int) 
                 lines.append(prefix + redact(line.text, hidden))
                 place = line.next_offset
             places[attempt.id] = place
-    return LogPage(lines=tuple(lines), next=_cursor(places), is_final=job.state.is_final)
+    # A full page may have more behind it, also of a job that has ended.
+    return LogPage(lines=tuple(lines), next=_cursor(places), is_final=job.state.is_final and len(lines) < limit)
 
 
 def _places(cursor: str) -> dict[str, int]:
@@ -53,8 +58,8 @@ def _places(cursor: str) -> dict[str, int]:
     found: dict[str, int] = {}
     for part in filter(None, cursor.split(",")):
         attempt, _, offset = part.partition(":")
-        if not offset.isdigit():
-            raise UsageError(f"cursor={cursor!r} is no cursor", hint="pass on the `next` of the page before")
+        if not _OFFSET.fullmatch(offset):
+            raise UsageError(f"cursor={cursor[:80]!r} is no cursor", hint="pass on the `next` of the page before")
         found[attempt] = int(offset)
     return found
 
@@ -65,11 +70,7 @@ def _cursor(places: dict[str, int]) -> str:
 
 def tail(app: App, attempt: Attempt, count: int) -> tuple[str, ...]:
     """Return the last lines of one attempt."""
-    return tuple(_lines(app, attempt)[-count:])
-
-
-def _lines(app: App, attempt: Attempt) -> list[str]:
-    return [line.text for line in _after(app, attempt, 0)]
+    return tuple(line.text for line in deque(_after(app, attempt, 0), maxlen=count))
 
 
 def _after(app: App, attempt: Attempt, offset: int) -> Iterator[LogLine]:

@@ -18,7 +18,7 @@ from headway.registry.store import RegistryStore
 from headway.serving.prediction_log import find_prediction
 from headway.serving.store import DeploymentStore, ReleaseStore
 
-_VERSION = re.compile(r"(?P<model>[^/@:]+)[/@:]v?(?P<number>\d+)\Z")
+_VERSION = re.compile(r"(?P<model>[^/@:]+)[/@:]v?(?P<number>[0-9]{1,9})\Z")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

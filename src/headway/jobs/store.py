@@ -28,10 +28,11 @@ class JobStore:
 
     def get(self, job_id: str) -> Job:
         """Return a job by id, or by number where `job_id` is one."""
-        column = schema.job.c.number if job_id.isdigit() else schema.job.c.id
-        found = self.find(column == (int(job_id) if job_id.isdigit() else job_id), limit=1)
+        is_number = job_id.isascii() and job_id.isdigit() and len(job_id) < 10
+        column = schema.job.c.number if is_number else schema.job.c.id
+        found = self.find(column == (int(job_id) if is_number else job_id), limit=1)
         if not found:
-            raise NotFound(f"there is no job {job_id}", hint="headway jobs lists them")
+            raise NotFound(f"there is no job {job_id[:40]}", hint="headway jobs lists them")
         return found[0]
 
     def find(self, *where: ColumnElement[bool], limit: int = 100, offset: int = 0) -> list[Job]:
