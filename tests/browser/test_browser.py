@@ -65,7 +65,7 @@ def test_a_live_part_is_renewed_by_itself(inside: Any) -> None:
     asked: list[str] = []
 
     def carry_out(request: str) -> None:
-        if request.split("?")[0] != f"GET {path}":
+        if request.partition("?")[0] != f"GET {path}":
             return
         asked.append(request)
         if len(asked) == 2:  # the first poll finds it done
