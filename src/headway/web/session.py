@@ -50,7 +50,7 @@ def principal_of(app: App, request: Request) -> Principal:
     text = request.cookies.get(cookie_name(app), "")
     if header is None and app.settings.auth != "none":
         if not text:
-            raise LoginNeeded("you are not logged in", hint="headway open, or paste a token")
+            raise LoginNeeded("you are not logged in", hint="headway login prints an address that does")
         header = f"Bearer {text}"
     principal = app.authenticator.authenticate(header)
     if principal.kind is TokenKind.ATTEMPT or principal.role < Role.VIEWER:
