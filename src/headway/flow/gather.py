@@ -73,7 +73,8 @@ def gather(app: App, job: Job, plan: Plan) -> JobResult:
         predictions=outputs.get(predictions.path) if predictions else None,
         holdout=outputs.get(predictions.holdout_path) if predictions else None,
         packages=_packages(app, job, plan),
-        data=_data(plan, outputs),
+        data={name: pin.rpartition("@")[2] for each in plan.tasks for name, pin in each.spec.data.items()},
+        inputs=_inputs(plan, outputs),
         env_digest=last.env.digest if last else "",
         env_path=env_path,
         model=model,
@@ -87,9 +88,8 @@ def gather(app: App, job: Job, plan: Plan) -> JobResult:
     )
 
 
-def _data(plan: Plan, outputs: Mapping[str, OutputFile]) -> dict[str, str]:
-    """Digests of the named data sets, and of what earlier steps gave to later ones."""
-    found = {name: pin.rpartition("@")[2] for each in plan.tasks for name, pin in each.spec.data.items()}
+def _inputs(plan: Plan, outputs: Mapping[str, OutputFile]) -> dict[str, str]:
+    found: dict[str, str] = {}
     wanted = [path for each in plan.tasks for path in each.spec.inputs]
     for path in dict.fromkeys(wanted):
         below = {name: out.digest for name, out in outputs.items() if name == path or name.startswith(f"{path}/")}

@@ -40,7 +40,8 @@ class JobResult:
     predictions: OutputFile | None = None
     holdout: OutputFile | None = None
     packages: dict[str, str] = field(default_factory=dict)
-    data: dict[str, str] = field(default_factory=dict)
+    data: dict[str, str] = field(default_factory=dict)  # named data sets -> digest
+    inputs: dict[str, str] = field(default_factory=dict)  # what earlier steps gave to later ones -> digest
     env_digest: str = ""
     env_path: str = ""
     model: ModelSource | None = None

@@ -48,7 +48,7 @@ def register_model(app: App, job: Job, plan: Plan, result: JobResult, *, actor: 
         tree=plan.tree,
         change=job.change,
         actor=job.actor,
-        data=result.data,
+        data=result.data | result.inputs,
     )
     with app.database.write() as tx:
         return RegistryStore(tx, app.clock).register_candidate(
