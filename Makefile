@@ -44,8 +44,14 @@ demo: setup ## the whole story on real flights, from a comment to a served model
 test: setup-dev ## every test that needs no cluster
 	$(BIN)/python -m pytest -q
 
+test-again: setup-dev ## only what failed the last time
+	$(BIN)/python -m pytest -q --last-failed --last-failed-no-failures none
+
 test-postgres: setup-dev ## the store tests on PostgreSQL, installed and started here
 	tools/with-postgres $(BIN)/python -m pytest -q -m postgres
+
+test-chaos-short: setup-dev ## one seed of 200 trainings under 40 kills of server and worker
+	$(BIN)/python tests/chaos/kill_server.py --runs 200 --kills 40 --seed 1
 
 test-chaos: setup-dev ## three seeds of 200 trainings under 40 kills of server and worker, and one training of three minutes
 	for seed in 1 2 3; do $(BIN)/python tests/chaos/kill_server.py --runs 200 --kills 40 --seed $$seed || exit 1; done
