@@ -35,7 +35,17 @@ def check_granted(app: App, change: Change) -> None:
 
 
 def grant(app: App, change: Change, command: Command) -> str:
-    """Record a maintainer's approval of one commit of a fork."""
+    """Record a maintainer's approval of one commit of a fork.
+
+    Raises:
+        Refused: the change was pushed to since: what stands there now is not what was approved.
+    """
+    if command.head_sha != change.head_sha:
+        raise Refused(
+            f"the change has moved to {change.head_sha[:7]} since commit {(command.head_sha or '')[:7]} was approved",
+            cause="an approval covers the one commit that was reviewed",
+            hint=f"review it again, then /approve @{change.head_sha}",
+        )
     table, now = schema.fork_grant, app.clock.now()
     values = {"repo_id": change.repo_id, "change": change.number, "head_sha": change.head_sha}
     with app.database.write() as tx:

@@ -98,6 +98,9 @@ def _not_run(repo_id: str, sha: str, project: str) -> WantedStatus:
 def after_merge(app: App, event: ChangeMoved) -> bool:
     """Promote what the change has shown: its results become the baseline, its model a version."""
     change = event.change
+    if change.from_fork:
+        # What a fork's code made is never promoted (design.md, 7): the merged commit is trained as main's own.
+        return False
     now = app.clock.now()
     branch = get_repo(app, change.repo_id).default_branch
     with app.database.read() as tx:
@@ -116,8 +119,7 @@ def after_merge(app: App, event: ChangeMoved) -> bool:
             continue
         promoted.add(job.project)
         with app.database.write() as tx:
-            if not change.from_fork:
-                ResultStore(tx).promote(job.id, Tier.MAIN, actor=event.actor, at=now)
+            ResultStore(tx).promote(job.id, Tier.MAIN, actor=event.actor, at=now)
             JobResults(tx).make_baseline(result, branch=branch, actor=event.actor, at=now)
             plan = JobStore(tx).plan(job.plan_id)
         if result.model is not None and plan.project.model is not None:
