@@ -6,6 +6,7 @@ import contextlib
 import signal
 
 from headway.app import App
+from headway.auth.secrets import SecretStore
 from headway.environments.missing import missing_import_hint
 from headway.flow.joblogs import tail
 from headway.flow.repos import git_at
@@ -13,6 +14,7 @@ from headway.jobs.model import Job, Task, TaskState
 from headway.jobs.store import JobStore
 from headway.pipelines.model import TaskSpec
 from headway.planning.model import Plan
+from headway.reports.escape import redact
 from headway.reports.model import CrashView
 
 TAIL = 20
@@ -36,7 +38,8 @@ def crash_of(app: App, job: Job, plan: Plan) -> CrashView | None:
         if task is None:
             return None
         attempts = store.attempts([task.id])
-    lines = tail(app, attempts[-1], TAIL) if attempts else ()
+        hidden = SecretStore(tx).all_values(job.repo_id)
+    lines = tuple(redact(line, hidden) for line in tail(app, attempts[-1], TAIL)) if attempts else ()
     spec = next(each.spec for each in plan.tasks if each.spec.name == task.name)
     hint = missing_import_hint(
         "\n".join(lines),
