@@ -4,6 +4,8 @@ Fetch the package first, by name and exact version: `npm pack htmx.org@4.0.0`. E
 here from the bytes; none is copied from a README (htmx 4.0.1's quotes the hash of another version).
 """
 
+# ruff: noqa: INP001  # a tool, no package
+
 from __future__ import annotations
 
 import base64

@@ -90,3 +90,13 @@ def test_a_live_part_is_renewed_by_itself(inside: Any) -> None:
     assert "Waiting for the worker" not in seen.dom
     assert 'hx-trigger="every' not in seen.dom, "it has ended: nobody asks any more"
     assert len(asked) == 2
+
+
+def test_a_running_log_is_followed(inside: Any) -> None:
+    seen = inside.look("/jobs/4")
+    assert seen.console == []
+    assert "Following…" in seen.dom
+    asked = [each for each in inside.guarded.heard if each.startswith("GET /jobs/4/log")]
+    assert asked[0] == "GET /jobs/4/log"
+    assert len(asked) > 2, "it asks again and again"
+    assert all("cursor=" in each for each in asked[1:])
