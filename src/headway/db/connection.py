@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import shutil
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Connection, Engine, create_engine, event, text
@@ -17,6 +19,7 @@ if TYPE_CHECKING:
 # the row that is there already), so PostgreSQL's writers take turns too; tracking's hot path locks its own rows.
 _TAKE_TURN = text("SELECT pg_advisory_xact_lock(1214603620)")  # "Head": a number that nobody else uses in our database
 
+_LEAST_ROOM = 1 << 20
 _FULL = ("is full", "no space left")
 _AWAY = (
     "connection failed",
@@ -48,7 +51,7 @@ class Database:
         Raises:
             Unreachable: the database does not answer.
         """
-        with refusals_told(), self.engine.connect().execution_options(**self._reading) as connection:
+        with self.refusals_told(), self.engine.connect().execution_options(**self._reading) as connection:
             yield connection
             connection.rollback()
 
@@ -64,10 +67,33 @@ class Database:
         """
         # A deferred transaction that turns into a writer fails at once when another one writes.
         connecting = self.engine.connect().execution_options(headway_write=True)
-        with refusals_told(), connecting as connection, connection.begin():
+        with self.refusals_told(), connecting as connection, connection.begin():
             if not self.is_sqlite:
                 connection.execute(_TAKE_TURN)
             yield connection
+
+    @contextlib.contextmanager
+    def refusals_told(self) -> Iterator[None]:
+        """Say what a refusal of the database means to whoever asked; a mistake of our own stays what it is."""
+        try:
+            yield
+        except DBAPIError as error:
+            said = str(error.orig)
+            plain = said.lower()
+            if any(words in plain for words in _FULL) or ("disk i/o error" in plain and self._has_no_room()):
+                raise StorageFull(
+                    "the disk is full: nothing was saved",
+                    cause=said,
+                    hint="free space in the data directory; `headway server clean` removes what nothing refers to",
+                ) from error
+            if error.connection_invalidated or any(words in plain for words in _AWAY):
+                raise Unreachable("the database does not answer", cause=said, hint="try again") from error
+            raise
+
+    def _has_no_room(self) -> bool:
+        # Where its shared memory cannot be made or grow, SQLite calls a full disk an I/O error.
+        folder = Path(self.engine.url.database or ".").parent
+        return self.is_sqlite and shutil.disk_usage(folder).free < _LEAST_ROOM
 
     @property
     def _reading(self) -> dict[str, Any]:
@@ -77,24 +103,6 @@ class Database:
     def close(self) -> None:
         """Close every pooled connection."""
         self.engine.dispose()
-
-
-@contextlib.contextmanager
-def refusals_told() -> Iterator[None]:
-    """Say what a database's refusal means to whoever asked; a mistake of our own stays what it is."""
-    try:
-        yield
-    except DBAPIError as error:
-        said = str(error.orig)
-        if any(words in said.lower() for words in _FULL):
-            raise StorageFull(
-                "the disk is full: nothing was saved",
-                cause=said,
-                hint="free space in the data directory; `headway server clean` removes what nothing refers to",
-            ) from error
-        if error.connection_invalidated or any(words in said.lower() for words in _AWAY):
-            raise Unreachable("the database does not answer", cause=said, hint="try again") from error
-        raise
 
 
 def open_database(url: str) -> Database:

@@ -12,7 +12,6 @@ from alembic.operations import Operations
 from alembic.script import ScriptDirectory
 from sqlalchemy import inspect
 
-from headway.db.connection import refusals_told
 from headway.db.migrations import VERSION_TABLE
 from headway.errors import Conflict
 
@@ -86,13 +85,17 @@ def _alone(database: Database) -> Iterator[Connection]:
 @contextlib.contextmanager
 def _unchecked(database: Database) -> Iterator[Connection]:
     """Yield a write transaction that may replace a table which others refer to: SQLite cannot alter one in place."""
-    with refusals_told(), database.engine.connect().execution_options(headway_write=True) as connection:
-        connection.detach()  # closed with this block, so that nobody else gets it without foreign keys
+    with database.refusals_told(), database.engine.connect().execution_options(headway_write=True) as connection:
         driver = connection.connection.dbapi_connection
         assert driver is not None  # noqa: S101  # it is open
         driver.execute("PRAGMA foreign_keys = OFF")
-        with connection.begin():
-            yield connection
+        try:
+            with connection.begin():
+                yield connection
+        finally:
+            # The connection goes back to the pool. Closing it, the last one, would take SQLite's shared memory away,
+            # which on a full disk nobody could make again.
+            driver.execute("PRAGMA foreign_keys = ON")
 
 
 @contextlib.contextmanager

@@ -84,6 +84,15 @@ def laid_out(backup: Path, data: Path, report: BackupReport) -> set[int]:
     return kept
 
 
+def come_and_go(data: Path, stop: threading.Event) -> None:
+    """Somebody cleans up meanwhile: files vanish between listing and copying."""
+    while not stop.is_set():
+        for folder in sorted((data / "contents").glob("*")):
+            shutil.rmtree(folder, ignore_errors=True)
+        for number in range(20):
+            put(data, f"contents/{number}/file", b"z")
+
+
 def test_everything_acknowledged_before_a_backup_is_in_it_while_writers_go_on(
     database: Database, data: Path, tmp_path: Path
 ) -> None:
@@ -99,14 +108,7 @@ def test_everything_acknowledged_before_a_backup_is_in_it_while_writers_go_on(
             acknowledged.append(number)
             number += 1
 
-    def remove() -> None:  # somebody cleans up meanwhile: files vanish between listing and copying
-        while not stop.is_set():
-            for folder in sorted((data / "contents").glob("*")):
-                shutil.rmtree(folder, ignore_errors=True)
-            for number in range(20):
-                put(data, f"contents/{number}/file", b"z")
-
-    threads = [threading.Thread(target=write), threading.Thread(target=remove)]
+    threads = [threading.Thread(target=write), threading.Thread(target=come_and_go, args=(data, stop))]
     for thread in threads:
         thread.start()
     try:
