@@ -191,20 +191,22 @@ def test_hostile_paths_at_the_proxy_are_refused(site: Site, method: str) -> None
 
 
 def test_hostile_paths_in_queries_are_refused(site: Site) -> None:
+    # A model of its own: another test asserts that "target" never gets a version.
+    site.json("POST", REST + "registered-models/create", {"name": "read"})
     site.ask(
         "POST",
         REST + "model-versions/create",
         {
-            "name": "target",
+            "name": "read",
             "source": f"mlflow-artifacts:/0/{site.run_id}/artifacts",
             "run_id": site.run_id,
         },
     )
-    number = site.json("GET", REST + "model-versions/search?filter=" + quote("name = 'target'"))["model_versions"][0]
+    number = site.json("GET", REST + "model-versions/search?filter=" + quote("name = 'read'"))["model_versions"][0]
     routes = [
         ("GET", f"/get-artifact?run_id={site.run_id}&path="),
         ("GET", f"/get-artifact?run_uuid={site.run_id}&path="),
-        ("GET", f"/model-versions/get-artifact?name=target&version={number['version']}&path="),
+        ("GET", f"/model-versions/get-artifact?name=read&version={number['version']}&path="),
         ("GET", f"/ajax-api/2.0/mlflow/logged-models/{site.model_id}/artifacts/files?artifact_file_path="),
         ("GET", f"{REST}artifacts/list?run_id={site.run_id}&path="),
         ("GET", f"{REST}logged-models/{site.model_id}/artifacts/directories?artifact_directory_path="),

@@ -37,6 +37,8 @@ def mlflow(wire: LiveWire) -> Iterator[Any]:
     import mlflow
 
     mlflow.set_tracking_uri(wire.uri)
+    # The client remembers the experiment of whatever test used it before.
+    mlflow.set_experiment("Default")
     yield mlflow
     os.environ.clear()
     os.environ |= before
