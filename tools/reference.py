@@ -45,7 +45,6 @@ LATER = {
     "gates.rules[].max_psi": "it belongs to `check`",
     "engine.namespace": "the Kubernetes engine comes later",
     "model.signature": "the signature is the one that was logged",
-    "deploy.on_register": "`/deploy` starts a release",
     "deploy.resources.replicas": "one replica answers",
 }
 """Keys that are checked already and whose machinery is not there yet."""
@@ -315,6 +314,8 @@ def _remark(verb: str) -> str:
         "tune": "The search is not there yet: the command answers with what is missing.",
         "override": "The check's id is what the report and `headway gate` print. The check turns into a warning, "
         "the reason and the name stand in the report and in the events, and the next commit needs it again.",
+        "retry": "What succeeded is reused. A job that succeeded as a whole is run again: its numbers beside the first "
+        "ones show how far they scatter (noise).",
         "deploy": "Without `--to`, the release goes through staging to the environment that headway.yaml names. "
         "`--to staging` stops there.",
         "approve": "Nobody approves their own release, except in a repository of the local forge, which has one "

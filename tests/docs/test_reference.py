@@ -54,7 +54,6 @@ def test_what_is_said_of_keys_names_keys_that_exist(reference: ModuleType) -> No
 
 # Key of headway.yaml -> how the program would name it where it acts on it.
 ACTED = {
-    "deploy.on_register": r"\.on_register\b",
     "deploy.resources.replicas": r"\.replicas_m",
     "engine.namespace": r"engine\.namespace\b",
     "model.signature": r"\bmodel\.signature\b",
