@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 UV := $(BIN)/uv
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev setup-system demo test test-postgres test-chaos check format lint types imports docs golden lock clean
+.PHONY: help setup setup-dev setup-system demo test test-again test-postgres test-chaos test-chaos-short check format lint types imports docs golden lock clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18

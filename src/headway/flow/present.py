@@ -85,7 +85,7 @@ def view_job(app: App, tx: Connection, job: Job) -> ReportView:
         release_url=f"{base_url(app)}/deployments" if release else "",
         next_step=_next_step(plan.project, job),
         superseded_by=_superseded(tx, job),
-        compare_url=f"{base_url(app)}/changes/{job.repo_id}/{job.change}" if job.change is not None else "",
+        compare_url=_compare_url(app, tx, job, result),
         log_url=job_url(app, job.number),
         seconds_left=_seconds_left(plan, tasks, now),
         earlier_run=_earlier(tx, result, tasks),
@@ -130,6 +130,12 @@ def command_text(command: Command) -> str:
             reason=command.reason,
         ),
     )
+
+
+def _compare_url(app: App, tx: Connection, job: Job, result: JobResult | None) -> str:
+    if result is None or result.baseline_job is None:
+        return ""
+    return f"{base_url(app)}/jobs/{JobStore(tx).get(result.baseline_job).number}/compare/{job.number}"
 
 
 def _superseded(tx: Connection, job: Job) -> str:
