@@ -230,6 +230,7 @@ def cli_commands() -> list[tuple[str, Any]]:
         if inner is None:
             found.append((f"headway {name}", command))
         else:
+            found += [(f"headway {name}", command)] if command.invoke_without_command else []
             found += [(f"headway {name} {each}", below) for each, below in inner.items()]
     return found
 
