@@ -18,6 +18,7 @@ from headway.environments.model import Tier
 from headway.environments.packages import locked_packages
 from headway.errors import HeadwayError, NotFound, UsageError
 from headway.flow.grants import check_granted
+from headway.flow.named import named_job
 from headway.flow.plan_text import plan_text
 from headway.flow.projects import ProjectAt, chosen, project_files, projects_at
 from headway.flow.repos import forge_of, get_repo, git_at
@@ -80,9 +81,14 @@ def retry(app: App, command: Command) -> str:
     with app.database.read() as tx:
         store = JobStore(tx)
         if command.arguments:
-            earlier = store.get(command.arguments[0].lstrip("#"))
+            earlier = named_job(store, command)
         else:
-            where = [schema.job.c.repo_id == command.repo_id, schema.job.c.change == command.change]
+            where = [
+                schema.job.c.repo_id == command.repo_id,
+                schema.job.c.change == command.change,
+                # After a crash the job that this very command has queued may be there already.
+                schema.job.c.command_id != command.id,
+            ]
             if command.project:
                 where.append(schema.job.c.project == command.project)
             found = store.find(*where, limit=1)
