@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Connection, Engine, create_engine, event, text
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import DBAPIError, OperationalError
 
 from headway.errors import StorageFull, Unreachable
 
@@ -21,15 +21,6 @@ _TAKE_TURN = text("SELECT pg_advisory_xact_lock(1214603620)")  # "Head": a numbe
 
 _LEAST_ROOM = 1 << 20
 _FULL = ("is full", "no space left")
-_AWAY = (
-    "connection failed",
-    "connection is closed",
-    "database is locked",
-    "recovery mode",
-    "shutting down",
-    "starting up",
-    "terminating connection",
-)
 
 
 class Database:
@@ -65,9 +56,12 @@ class Database:
             StorageFull: the disk took no more; nothing of the block is kept.
             Unreachable: the database does not answer; nothing of the block is kept, unless it was lost in the commit.
         """
-        # A deferred transaction that turns into a writer fails at once when another one writes.
-        connecting = self.engine.connect().execution_options(headway_write=True)
-        with self.refusals_told(), connecting as connection, connection.begin():
+        with (
+            self.refusals_told(),
+            # A deferred transaction that turns into a writer fails at once when another one writes.
+            self.engine.connect().execution_options(headway_write=True) as connection,
+            connection.begin(),
+        ):
             if not self.is_sqlite:
                 connection.execute(_TAKE_TURN)
             yield connection
@@ -86,9 +80,16 @@ class Database:
                     cause=said,
                     hint="free space in the data directory; `headway server clean` removes what nothing refers to",
                 ) from error
-            if error.connection_invalidated or any(words in plain for words in _AWAY):
+            if error.connection_invalidated or "database is locked" in plain or self._is_away(error):
                 raise Unreachable("the database does not answer", cause=said, hint="try again") from error
             raise
+
+    def _is_away(self, error: DBAPIError) -> bool:
+        if self.is_sqlite or not isinstance(error, OperationalError):
+            return False
+        # No state: it was never reached. 08 and 57: the connection broke, or the server goes down or comes up.
+        state = getattr(error.orig, "sqlstate", None)
+        return state is None or state[:2] in ("08", "57")
 
     def _has_no_room(self) -> bool:
         # Where its shared memory cannot be made or grow, SQLite calls a full disk an I/O error.
