@@ -9,6 +9,7 @@ from headway.api.answers import Call, place
 from headway.errors import NotThereYet, UsageError
 from headway.flow.projects import contexts_for
 from headway.flow.repos import get_repo
+from headway.flow.standing import check_comment
 from headway.forges.git_merge import MergeMethod
 from headway.forges.local import LocalForge
 from headway.forges.model import ChangeState, Repo
@@ -82,13 +83,10 @@ class Say:
 
 def comment(call: Call) -> Any:
     """Write a comment as the caller; commands in it start work."""
-    repo = _repo(call)
-    return _forge(call, repo.forge).add_comment(
-        repo.id,
-        call.change,
-        author=call.principal.user,
-        body=call.body(Say).body,
-    )
+    repo, body = _repo(call), call.body(Say).body
+    forge = _forge(call, repo.forge)
+    check_comment(call.app, call.principal, forge.get_change(repo.id, call.change), body)
+    return forge.add_comment(repo.id, call.change, author=call.principal.user, body=body)
 
 
 @dataclass(frozen=True, kw_only=True)

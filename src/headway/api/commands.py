@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -12,8 +13,9 @@ from headway.commands.store import CommandStore
 from headway.db import schema
 from headway.errors import UsageError
 from headway.flow import train
-from headway.flow.projects import resolve
+from headway.flow.projects import aliases, resolve
 from headway.flow.repos import forge_of, get_repo
+from headway.flow.standing import check_token, wrong_commit
 from headway.ids import new_id
 from headway.jobs.store import JobStore
 
@@ -33,12 +35,18 @@ def give(call: Call) -> Any:
     wanted = call.body(GiveCommand)
     repo_id = call.path["repo"]
     repo = get_repo(call.app, repo_id)
-    parsed = _only(wanted.text)
-    sha = wanted.sha
+    main = resolve(call.app, repo, repo.default_branch)
+    parsed = _only(wanted.text, aliases(call.app, repo_id, main))
+    check_token(call.principal, parsed.verb)
     if wanted.change is not None:
-        sha = forge_of(call.app, repo_id).get_change(repo_id, wanted.change).head_sha
-    if sha is None:
-        sha = resolve(call.app, repo, wanted.branch or repo.default_branch)
+        change = forge_of(call.app, repo_id).get_change(repo_id, wanted.change)
+        sha = change.head_sha
+        if wrong := wrong_commit(change, parsed):
+            raise UsageError(wrong, hint=f"/{parsed.verb} @{sha}")
+    else:
+        sha = wanted.sha or (resolve(call.app, repo, wanted.branch) if wanted.branch else main)
+        if parsed.sha is not None and not sha.startswith(parsed.sha):
+            raise UsageError(f"@{parsed.sha} is not the commit that was asked for: {sha}", hint="leave one of them out")
     command = Command(
         id=new_id(),
         verb=parsed.verb,
@@ -60,8 +68,8 @@ def give(call: Call) -> Any:
         return CommandStore(tx).add(command)
 
 
-def _only(text: str) -> ParsedCommand:
-    parsed = parse_comment(text, {})
+def _only(text: str, words: Mapping[str, str]) -> ParsedCommand:
+    parsed = parse_comment(text, words)
     if len(parsed) != 1:
         raise UsageError(f"{text!r} is not one command", hint="/train lr=0.1")
     if isinstance(parsed[0], Answer):

@@ -8,10 +8,12 @@ from headway.app import App
 from headway.commands.checks import named_check
 from headway.commands.grammar import shown
 from headway.commands.model import Answer, Command
+from headway.commands.store import CommandStore
 from headway.db import schema
 from headway.db.events import record
 from headway.errors import NotFound, UsageError
 from headway.flow.model import JobResult
+from headway.flow.named import named_job
 from headway.flow.results import JobResults
 from headway.flow.settle import judge_again
 from headway.gates.model import CheckState
@@ -26,15 +28,17 @@ def stop(app: App, command: Command) -> str:
     """Cancel the job that is named, or all of this change."""
     with app.database.write() as tx:
         store = JobStore(tx)
-        jobs = [store.get(command.arguments[0].lstrip("#"))] if command.arguments else store.find(*_scope(command))
+        jobs = [named_job(store, command)] if command.arguments else store.find(*_scope(command))
         stopped = [
             job
             for job in jobs
             if advance.cancel(tx, job, f"stopped by {command.actor}", command.actor, app.clock.now())
         ]
-    if not stopped:
-        raise NotFound("nothing to stop", cause="no job of this change is queued or running")
-    return "Stopping " + ", ".join(f"job #{job.number} ({job.project})" for job in stopped) + "."
+        if not stopped:
+            raise NotFound("nothing to stop", cause="no job of this change is queued or running")
+        answer = "Stopping " + ", ".join(f"job #{job.number} ({job.project})" for job in stopped) + "."
+        CommandStore(tx).answer(command.id, answer)
+    return answer
 
 
 def _scope(command: Command) -> list[ColumnElement[bool]]:
@@ -56,28 +60,29 @@ def override(app: App, command: Command) -> str:
         if result.verdict is None:
             raise NotFound("there is no verdict to override", hint="/train makes one")
         failing = [each.id for each in result.verdict.checks if each.judged and each.state in _ACCEPTABLE]
-        named = named_check(command, failing)
-        if isinstance(named, Answer):
-            raise UsageError(named.text)
-        values = {
+        scope = {
             "repo_id": command.repo_id,
             "change": command.change,
             "project": job.project,
             "head_sha": job.commit,
-            "check": named.check,
         }
-        known = select(schema.override.c.check).filter_by(**values)
-        if tx.execute(known).first() is None:
-            tx.execute(schema.override.insert().values(**values, actor=command.actor, reason=named.reason, at=now))
-        record(
-            tx,
-            "override",
-            job.id,
-            to_state="accepted",
-            reason=f"{named.check}: {named.reason}",
-            actor=command.actor,
-            at=now,
-        )
+        known = tx.execute(select(schema.override.c.check).filter_by(**scope)).scalars().all()
+        # What is accepted already may be named again: after a crash it was not yet judged anew.
+        named = named_check(command, [*failing, *(check for check in known if check not in failing)])
+        if isinstance(named, Answer):
+            raise UsageError(named.text)
+        if named.check not in known:
+            values = {"check": named.check, "actor": command.actor, "reason": named.reason, "at": now}
+            tx.execute(schema.override.insert().values(**scope, **values))
+            record(
+                tx,
+                "override",
+                job.id,
+                to_state="accepted",
+                reason=f"{named.check}: {named.reason}",
+                actor=command.actor,
+                at=now,
+            )
     judge_again(app, job)
     return f"{shown(named.check)} is accepted for commit `{job.commit[:7]}` and no other: {named.reason}"
 

@@ -47,7 +47,7 @@ def _candidates(
     found: list[tuple[BaselineCandidate, JobResult]] = []
     environment = plan.project.deploy.environment if plan.project.deploy else "production"
     kept = DeploymentStore(tx).get(f"{job.project}-{environment}")
-    if kept is not None and kept.deployment.routes:
+    if kept is not None and kept.repo_id == job.repo_id and kept.deployment.routes:
         route = max(kept.deployment.routes, key=lambda each: each.weight)
         result = _result_of_version(app, tx, route.model, route.version)
         if result is not None:

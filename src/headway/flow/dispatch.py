@@ -5,16 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from headway.app import App
+from headway.auth.secrets import SecretStore
 from headway.commands.model import Command, CommandState, Origin, Verb
 from headway.commands.store import CommandStore
-from headway.commands.usage import help_text, permission_for
-from headway.errors import HeadwayError, NotThereYet, Refused
+from headway.commands.usage import help_text
+from headway.errors import HeadwayError, NotThereYet
 from headway.flow import acts, release_commands, train, why
 from headway.flow.background import Background
 from headway.flow.outbox import want
-from headway.flow.repos import forge_of
+from headway.flow.standing import check_standing
 from headway.forges.model import WantedComment, WantedReaction
 from headway.logs import logger
+from headway.reports.escape import redact
 
 # What Headway itself starts needs no person's standing: the trigger stands on the base branch.
 _BY_ITSELF = frozenset({Origin.PUSH, Origin.SCHEDULE, Origin.VERSION, Origin.DRIFT, Origin.DATA})
@@ -31,8 +33,8 @@ def step(app: App, _background: Background) -> bool:
 
 def _carry_out(app: App, command: Command) -> None:
     try:
-        _check_standing(app, command)
-        answer = act(app, command)
+        # An answer that is kept already was kept with its effect, before a crash: the effect must not come twice.
+        answer = command.answer or _allowed(app, command)
     except HeadwayError as error:
         lines = [error.message, error.cause, f"Try: {error.hint}" if error.hint else ""]
         _end(app, command, CommandState.REFUSED, "\n".join(line for line in lines if line))
@@ -43,17 +45,10 @@ def _carry_out(app: App, command: Command) -> None:
         _end(app, command, CommandState.EXECUTED, answer)
 
 
-def _check_standing(app: App, command: Command) -> None:
-    if command.origin in _BY_ITSELF:
-        return
-    standing = forge_of(app, command.repo_id).get_permission(command.repo_id, command.actor)
-    needed = permission_for(command.verb)
-    if standing < needed:
-        raise Refused(
-            f"@{command.actor} may not /{command.verb} here",
-            cause=f"it needs {needed.name.lower()} permission, and @{command.actor} has {standing.name.lower()}",
-            hint="ask somebody who has it to write the same comment",
-        )
+def _allowed(app: App, command: Command) -> str:
+    if command.origin not in _BY_ITSELF:
+        check_standing(app, command)
+    return act(app, command)
 
 
 def act(app: App, command: Command) -> str:
@@ -92,6 +87,7 @@ _ACTS: Mapping[Verb, Callable[[App, Command], str]] = {
 def _end(app: App, command: Command, state: CommandState, answer: str) -> None:
     now = app.clock.now()
     with app.database.write() as tx:
+        answer = redact(answer, SecretStore(tx).all_values(command.repo_id))
         store = CommandStore(tx)
         store.answer(command.id, answer)
         store.move(command.id, to=state, of=(CommandState.ACCEPTED,), actor=command.actor, at=now, reason=answer[:500])

@@ -13,9 +13,9 @@ from headway.flow.merging import after_merge, after_opening, after_push
 from headway.flow.outbox import want
 from headway.flow.projects import aliases
 from headway.flow.repos import forge_of
+from headway.flow.standing import wrong_commit
 from headway.forges.model import (
     BranchPushed,
-    Change,
     ChangeMoved,
     CommentCreated,
     Event,
@@ -106,7 +106,7 @@ def _read_comment(app: App, event: CommentCreated) -> bool:
         return True
     for each in parsed:
         if isinstance(each, Answer):
-            _say(app, event, each.text)
+            _say(app, event, each.text, line=each.line)
         else:
             _command(app, event, each)
     return True
@@ -118,9 +118,9 @@ _AFTER = frozenset({Verb.DEPLOY, Verb.APPROVE, Verb.ROLLBACK, Verb.WHY, Verb.HEL
 def _command(app: App, event: CommentCreated, parsed: ParsedCommand) -> None:
     change, comment = event.change, event.comment
     head = change.head_sha  # as it stood when the comment was made
-    wrong = _wrong_commit(change, parsed)
+    wrong = wrong_commit(change, parsed)
     if wrong:
-        _say(app, event, f"{wrong}\n\n    /{parsed.verb} @{head}")
+        _say(app, event, f"{wrong}\n\n    /{parsed.verb} @{head}", line=parsed.line)
         return
     command = Command(
         id=new_id(),
@@ -151,34 +151,17 @@ def _command(app: App, event: CommentCreated, parsed: ParsedCommand) -> None:
         )
 
 
-# Seven digits are 28 bits: anybody can make a second commit that begins with them in minutes.
-TRUSTED_DIGITS = 16
-_RUNS_CODE = frozenset({Verb.PLAN, Verb.TRAIN, Verb.TUNE, Verb.RETRY, Verb.APPROVE, Verb.DEPLOY})
-
-
-def _wrong_commit(change: Change, parsed: ParsedCommand) -> str:
-    """Say why a command is not for the head of its change; "" when it is."""
-    head = change.head_sha
-    if change.from_fork and parsed.verb in _RUNS_CODE and parsed.sha != head:
-        return "This change comes from a fork: the command must name its whole commit, as you have reviewed it."
-    if parsed.sha is None:
-        return ""
-    if not head.startswith(parsed.sha):
-        return f"Commit `{parsed.sha}` is not the head of this change: it is at `{head}`."
-    if len(parsed.sha) < TRUSTED_DIGITS:
-        return f"`{parsed.sha}` is too short to be sure which commit is meant: give {TRUSTED_DIGITS} digits or all."
-    return ""
-
-
-def _say(app: App, event: CommentCreated, text: str) -> None:
+def _say(app: App, event: CommentCreated, text: str, *, line: int = 0) -> None:
+    # One marker a line: two wrong lines of a comment are two answers.
+    marker = f"<!-- headway:answer comment={event.comment.id} line={line} -->"
     with app.database.write() as tx:
         want(
             tx,
             WantedComment(
                 repo_id=event.change.repo_id,
                 number=event.change.number,
-                marker=f"<!-- headway:answer comment={event.comment.id} -->",
-                body=f"<!-- headway:answer comment={event.comment.id} -->\n@{event.comment.author} {text}",
+                marker=marker,
+                body=f"{marker}\n@{event.comment.author} {text}",
                 fresh=True,
             ),
             app.clock.now(),

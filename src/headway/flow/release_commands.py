@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 from sqlalchemy import ColumnElement, Connection
 
 from headway.app import App
 from headway.commands.model import Command
+from headway.commands.store import CommandStore
 from headway.db import schema
 from headway.environments.model import Tier
-from headway.errors import NotFound, Refused
+from headway.errors import Conflict, NotFound, Refused, UsageError
 from headway.flow.grants import grant
 from headway.flow.model import JobResult
+from headway.flow.named import named_job
 from headway.flow.projects import chosen, projects_at
 from headway.flow.registering import register_model
 from headway.flow.release import candidate_of, deploy_spec
@@ -29,7 +32,7 @@ from headway.registry.store import RegistryStore
 from headway.serving.model import Release, ReleaseState
 from headway.serving.release import approve as add_approval
 from headway.serving.release import deployment_name, roll_back, stop_rollout
-from headway.serving.store import ReleaseStore
+from headway.serving.store import DeploymentStore, ReleaseStore
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,6 +62,7 @@ def deploy(app: App, command: Command) -> str:
             f"with {spec.approvals} approvals, through target {spec.target}"
         )
     app.target(spec.target)
+    _check_owner(app, deployment_name(found.job.project, environment), command.repo_id)
     version = register_model(app, found.job, found.plan, found.result, actor=command.actor)
     check_digest(app.artifacts, version.source, version.digest)
     release = Release(
@@ -82,25 +86,35 @@ def deploy(app: App, command: Command) -> str:
         version_no=1,
         created_at=app.clock.now(),
     )
+    answer = f"releasing {version.model} v{version.number} (job #{found.job.number}) to {environment}: {weights}"
     with app.database.write() as tx:
         ReleaseStore(tx).add(release, actor=command.actor)
-    return f"releasing {version.model} v{version.number} (job #{found.job.number}) to {environment}: {weights}"
+        CommandStore(tx).answer(command.id, answer)
+    return answer
+
+
+def _check_owner(app: App, name: str, repo_id: str) -> None:
+    """Deployments go by the project's name: two repositories must not move each other's."""
+    with app.database.read() as tx:
+        kept = DeploymentStore(tx).get(name)
+    if kept is not None and kept.repo_id != repo_id:
+        raise Conflict(
+            f"{name} belongs to another repository",
+            cause="a deployment is called after its project, and both repositories have one of that name",
+            hint="give this project another name in headway.yaml",
+        )
 
 
 def _deployable(app: App, command: Command) -> Deployable:
     with app.database.read() as tx:
         store, results = JobStore(tx), JobResults(tx)
-        jobs = _named(store, command) if command.arguments else store.find(*_scope(command), limit=50)
+        jobs = [named_job(store, command)] if command.arguments else store.find(*_scope(command), limit=50)
         for job in jobs:
             result = results.get(job.id)
             if result is not None and (command.arguments or _is_good(job, result)):
                 plan = store.plan(job.plan_id)
                 return _checked(job, plan, result)
     raise NotFound("no good job to deploy", cause="none has succeeded with a verdict that allows it", hint="/train")
-
-
-def _named(store: JobStore, command: Command) -> list[Job]:
-    return [store.get(command.arguments[0].lstrip("#"))]
 
 
 def _scope(command: Command) -> list[ColumnElement[bool]]:
@@ -138,6 +152,7 @@ def _checked(job: Job, plan: Plan, result: JobResult) -> Deployable:
 
 def approve(app: App, command: Command) -> str:
     """Add an approval to the release that waits, or let the commit of a fork run."""
+    change = None
     if command.change is not None and not command.arguments:
         change = forge_of(app, command.repo_id).get_change(command.repo_id, command.change)
         if change.from_fork and change.state is ChangeState.OPEN:
@@ -152,21 +167,35 @@ def approve(app: App, command: Command) -> str:
     if not waiting:
         raise NotFound("no release waits for approval", hint="/deploy requests one")
     release = waiting[-1]
+    if change is not None and change.state is ChangeState.OPEN and release.commit != change.head_sha:
+        raise Refused(
+            f"the release that waits is of commit {release.commit[:7]}, and the change is at {change.head_sha[:7]}",
+            cause="an approval must not reach a commit that its author does not see any more",
+            hint=f"/deploy the new commit, or name the old one's job: /approve {waiting_job(app, release)}",
+        )
     candidate, _ = candidate_of(app, release)
-    reviewers = {name.lstrip("@") for name in candidate.spec.reviewers}
-    if reviewers and command.actor not in reviewers:
+    reviewers = {name.lstrip("@").casefold() for name in candidate.spec.reviewers}
+    if reviewers and command.actor.casefold() not in reviewers:
         raise Refused(
             f"@{command.actor} is no reviewer of {release.environment}",
             cause=f"headway.yaml on the base branch names {', '.join(sorted(reviewers))}",
         )
-    is_own = command.actor == release.requested_by
+    is_own = command.actor.casefold() == release.requested_by.casefold()
     is_local = get_repo(app, release.repo_id).forge == "local"
     if is_own and not is_local:
         raise Refused("nobody approves their own release", hint="ask another maintainer")
+    own = " (their own release: this repository has one local user, which is allowed)" if is_own else ""
+    answer = f"{release.model} v{release.version} is approved for {release.environment} by @{command.actor}{own}"
     with app.database.write() as tx:
         add_approval(tx, release, actor=command.actor, now=app.clock.now())
-    own = " (their own release: this repository has one local user, which is allowed)" if is_own else ""
-    return f"{release.model} v{release.version} is approved for {release.environment} by @{command.actor}{own}"
+        CommandStore(tx).answer(command.id, answer)
+    return answer
+
+
+def waiting_job(app: App, release: Release) -> int | None:
+    """Return the number of the job whose model a release waits to serve."""
+    with app.database.read() as tx:
+        return _job_number(app, tx, release)
 
 
 def _job_number(app: App, tx: Connection, release: Release) -> int | None:
@@ -200,11 +229,14 @@ def rollback(app: App, command: Command) -> str:
     reason = f"rolled back by {command.actor}"
     if command.dry_run:
         return f"would take {deployment_name(project, environment)} back to the version before"
+    _check_owner(app, deployment_name(project, environment), command.repo_id)
     if moving:
         candidate, _ = candidate_of(app, moving[0])
         with app.database.write() as tx:
             release = stop_rollout(tx, moving[0], candidate, actor=command.actor, reason=reason, now=now)
-        return f"{release.model} v{release.version} is taken back from {environment}"
+            answer = f"{release.model} v{release.version} is taken back from {environment}"
+            CommandStore(tx).answer(command.id, answer)
+        return answer
     fresh = Release(
         id=new_id(),
         project=project,
@@ -226,11 +258,14 @@ def rollback(app: App, command: Command) -> str:
         version_no=1,
         created_at=now,
     )
-    wanted = command.params.get("version", "").lstrip("v")
+    wanted = command.params.get("version", "").removeprefix("v")
+    if wanted and not re.fullmatch(r"[0-9]{1,9}", wanted):
+        raise UsageError(f"version={wanted!r} is not a version", hint="/rollback version=3")
     with app.database.write() as tx:
-        to_version = int(wanted) if wanted.isdigit() else None
-        release = roll_back(tx, fresh, actor=command.actor, now=now, to_version=to_version)
-    return f"{deployment_name(project, environment)} goes back to v{release.previous}"
+        release = roll_back(tx, fresh, actor=command.actor, now=now, to_version=int(wanted) if wanted else None)
+        answer = f"{deployment_name(project, environment)} goes back to v{release.previous}"
+        CommandStore(tx).answer(command.id, answer)
+    return answer
 
 
 def _where(app: App, command: Command) -> tuple[str, str]:

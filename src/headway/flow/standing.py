@@ -1,0 +1,88 @@
+"""Who may give a command, and for which commit: the same rules for a comment, a terminal and a program."""
+
+from __future__ import annotations
+
+from headway.app import App
+from headway.auth.model import Principal
+from headway.commands.grammar import parse_comment
+from headway.commands.model import Command, ParsedCommand, Verb
+from headway.commands.usage import permission_for
+from headway.errors import HeadwayError, Refused
+from headway.flow.projects import aliases, chosen, projects_at
+from headway.flow.repos import forge_of
+from headway.forges.model import Change, Permission
+from headway.forges.roles import role_of
+
+# Seven digits are 28 bits: anybody can make a second commit that begins with them in minutes.
+TRUSTED_DIGITS = 16
+_RUNS_CODE = frozenset({Verb.PLAN, Verb.TRAIN, Verb.TUNE, Verb.RETRY, Verb.APPROVE, Verb.DEPLOY})
+_TRAINS = frozenset({Verb.TRAIN, Verb.TUNE, Verb.RETRY})
+
+
+def wrong_commit(change: Change, parsed: ParsedCommand) -> str:
+    """Say why a command is not for the head of its change; "" when it is."""
+    head = change.head_sha
+    if change.from_fork and parsed.verb in _RUNS_CODE and parsed.sha != head:
+        return "This change comes from a fork: the command must name its whole commit, as you have reviewed it."
+    if parsed.sha is None:
+        return ""
+    if not head.startswith(parsed.sha):
+        return f"Commit `{parsed.sha}` is not the head of this change: it is at `{head}`."
+    if len(parsed.sha) < TRUSTED_DIGITS:
+        return f"`{parsed.sha}` is too short to be sure which commit is meant: give {TRUSTED_DIGITS} digits or all."
+    return ""
+
+
+def check_token(principal: Principal, verb: Verb) -> None:
+    """Return when the caller's token may ask for this verb, whatever the caller's standing at the forge.
+
+    Raises:
+        Refused: a token made for less must not do more because its owner could.
+    """
+    needed = role_of(permission_for(verb))
+    if principal.role < needed:
+        raise Refused(
+            f"this token may not /{verb}",
+            cause=f"it needs the role {needed.name.lower()}, and the token has {principal.role.name.lower()}",
+            hint="use a token with that role",
+        )
+
+
+def check_comment(app: App, principal: Principal, change: Change, body: str) -> None:
+    """Return when the caller's token may give every command that a comment holds.
+
+    Raises:
+        Refused: one of them is beyond it.
+    """
+    for each in parse_comment(body, aliases(app, change.repo_id, change.base_sha)):
+        if isinstance(each, ParsedCommand):
+            check_token(principal, each.verb)
+
+
+def check_standing(app: App, command: Command) -> None:
+    """Return when the forge says that whoever gave the command may give it here.
+
+    Raises:
+        Refused: the actor may not, or the forge does not say so.
+    """
+    standing = forge_of(app, command.repo_id).get_permission(command.repo_id, command.actor)
+    needed = needed_for(app, command)
+    if standing < needed:
+        raise Refused(
+            f"@{command.actor} may not /{command.verb} here",
+            cause=f"it needs {needed.name.lower()} permission, and @{command.actor} has {standing.name.lower()}",
+            hint="ask somebody who has it to write the same comment",
+        )
+
+
+def needed_for(app: App, command: Command) -> Permission:
+    """Return the least standing for a command: who may train a change, the base branch's triggers say."""
+    least = permission_for(command.verb)
+    if command.change is None or command.verb not in _TRAINS:
+        return least
+    try:
+        base = forge_of(app, command.repo_id).get_change(command.repo_id, command.change).base_sha
+        projects = chosen(projects_at(app, command.repo_id, head=base, base=base), command.project)
+    except HeadwayError:
+        return least  # a project that the base does not know: the command itself tells what is wrong
+    return max(min(Permission[role.upper()] for role in each.spec.triggers.comment_roles) for each in projects)
