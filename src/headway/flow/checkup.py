@@ -56,7 +56,10 @@ def _program(name: str, hint: str) -> CheckedItem:
 
 
 def _first_line(argv: list[str]) -> str:
-    done = subprocess.run(argv, capture_output=True, text=True, timeout=10, check=False)
+    try:
+        done = subprocess.run(argv, capture_output=True, text=True, timeout=10, check=False)
+    except (OSError, subprocess.TimeoutExpired) as error:
+        return f"{argv[0]} does not answer: {type(error).__name__}"
     return (done.stdout or done.stderr).strip().partition("\n")[0]
 
 

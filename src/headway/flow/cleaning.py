@@ -14,6 +14,8 @@ from headway.db import schema
 from headway.jobs.store import JobStore
 from headway.serving.store import DeploymentStore
 
+IN_THE_MAKING = timedelta(hours=6)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cleaned:
@@ -37,16 +39,27 @@ def clean_up(app: App) -> Cleaned:
         needed |= set(tx.execute(select(schema.model_version.c.env_digest)).scalars())
         needed |= {Path(route.env_path).name for kept in DeploymentStore(tx).all() for route in kept.deployment.routes}
     environments = app.builder.prune(needed)
-    attempts = sum(_remove(folder) for folder in _children(app.data / "attempts") if folder.name not in live | young)
-    builds = sum(_remove(folder) for folder in _children(app.data / "builds") if folder.is_dir())
+    # What is young may be in the making: an attempt is recorded after its folder is filled, a build nowhere at all.
+    settled = (app.clock.now() - IN_THE_MAKING).timestamp()
+    attempts = sum(
+        _remove(folder)
+        for folder in _children(app.data / "attempts", before=settled)
+        if folder.name not in live | young
+    )
+    builds = sum(_remove(entry) for entry in _children(app.data / "builds", before=settled))
     return Cleaned(environments=environments, attempts=attempts, builds=builds)
 
 
-def _children(folder: Path) -> list[Path]:
-    return sorted(folder.iterdir()) if folder.is_dir() else []
+def _children(folder: Path, *, before: float) -> list[Path]:
+    found = sorted(folder.iterdir()) if folder.is_dir() else []
+    return [entry for entry in found if entry.lstat().st_mtime < before]
 
 
-def _remove(folder: Path) -> int:
-    size = sum(path.lstat().st_size for path in folder.rglob("*") if path.is_file())
-    shutil.rmtree(folder, ignore_errors=True)
+def _remove(entry: Path) -> int:
+    if not entry.is_dir() or entry.is_symlink():
+        size = entry.lstat().st_size
+        entry.unlink()
+        return size
+    size = sum(path.lstat().st_size for path in entry.rglob("*") if path.is_file())
+    shutil.rmtree(entry, ignore_errors=True)
     return size

@@ -15,7 +15,7 @@ from headway.blobs.content import store_tree
 from headway.clock import to_millis
 from headway.engines.base import AttemptSpec
 from headway.errors import HeadwayError, NotFound
-from headway.flow.prepare import read_spec
+from headway.flow.prepare import read_spec, why_not
 from headway.jobs import advance
 from headway.jobs.model import Attempt, TaskState
 from headway.jobs.results import ResultStore
@@ -71,13 +71,11 @@ def collect(app: App, task_id: str) -> None:
         plan = store.plan(job.plan_id)
         attempt = store.attempts([task_id])[-1]
         known = RunStore(tx).get(task.run_id) if task.run_id else None
-    spec = read_spec(attempt.directory)
     try:
-        outputs = _outputs(app, plan, task.name, spec)
-    except HeadwayError as error:
+        outputs = _outputs(app, plan, task.name, read_spec(attempt.directory))
+    except (HeadwayError, OSError) as error:  # a folder that is gone, a full disk: it must end, not be tried for ever
         with app.database.write() as tx:
-            reason = "; ".join(part for part in (error.message, error.cause, error.hint) if part)
-            advance.fail(tx, JobStore(tx).task(task_id), reason, app.clock.now())
+            advance.fail(tx, JobStore(tx).task(task_id), why_not(error), app.clock.now())
         return
     now = app.clock.now()
     began = attempt.started_at or task.started_at or now

@@ -25,6 +25,7 @@ from headway.jobs.model import Job, JobState
 from headway.jobs.results import ResultStore
 from headway.jobs.store import JobStore
 from headway.planning.model import Plan
+from headway.projects.model import ProjectSpec
 
 SYSTEM = "headway"
 
@@ -58,7 +59,7 @@ def after_opening(app: App, event: ChangeMoved) -> bool:
         for project in projects:
             judged = JobResults(tx).at_commit(change.repo_id, project.spec.name, change.head_sha)
             if judged is None and project.is_touched:
-                want(tx, _not_run(change.repo_id, change.head_sha, project.spec.name), now)
+                want(tx, _not_run(change.repo_id, change.head_sha, project.spec), now)
     return True
 
 
@@ -69,7 +70,7 @@ def _tell_unreadable(app: App, event: ChangeMoved, error: UsageError) -> bool:
     with app.database.write() as tx:
         for project in projects:
             wanted = replace(
-                _not_run(change.repo_id, change.head_sha, project.spec.name),
+                _not_run(change.repo_id, change.head_sha, project.spec),
                 state=StatusState.ERROR,
                 title=error.message.splitlines()[0][:140],
                 summary=error.message,
@@ -85,13 +86,13 @@ def _readable(app: App, repo_id: str, sha: str) -> list[ProjectAt]:
         return []
 
 
-def _not_run(repo_id: str, sha: str, project: str) -> WantedStatus:
+def _not_run(repo_id: str, sha: str, project: ProjectSpec) -> WantedStatus:
     return WantedStatus(
         repo_id=repo_id,
         sha=sha,
-        context=context(project),
+        context=context(project.name),
         state=StatusState.PENDING,
-        title="not run at this commit: comment /train",
+        title=f"not run at this commit: comment {project.triggers.comment}",
     )
 
 
@@ -103,6 +104,8 @@ def after_merge(app: App, event: ChangeMoved) -> bool:
         return False
     now = app.clock.now()
     branch = get_repo(app, change.repo_id).default_branch
+    if change.base_ref != branch:
+        return False  # another branch is nobody's baseline
     with app.database.read() as tx:
         store = JobStore(tx)
         good = store.find(

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import ipaddress
 import socket
-from urllib.parse import urlsplit
 
 import httpx
 
 from headway.app import App
 from headway.auth.secrets import SecretStore
-from headway.errors import Refused
+from headway.errors import HeadwayError, Refused
 from headway.flow.model import JobResult
 from headway.flow.present import job_url
 from headway.jobs.model import Job
@@ -33,7 +32,16 @@ def notify_ended(app: App, job: Job, plan: Plan, result: JobResult) -> None:
                 address = SecretStore(tx).values_for(job.repo_id, (spec.secret,))[spec.secret]
             _send(spec, address, _message(app, job, result))
         except Exception as error:  # noqa: BLE001  # foreign addresses fail in foreign ways
-            logger().warning("notification failed", job=job.number, kind=spec.kind, error=str(error))
+            logger().warning("notification failed", job=job.number, kind=spec.kind, error=_told(error))
+
+
+def _told(error: Exception) -> str:
+    # Never the whole text: it names the address, and a webhook's address is its secret.
+    if isinstance(error, HeadwayError):
+        return error.message
+    if isinstance(error, httpx.HTTPStatusError):
+        return f"it answered {error.response.status_code}"
+    return type(error).__name__
 
 
 def _events(job: Job, result: JobResult) -> set[str]:
@@ -66,24 +74,38 @@ def _message(app: App, job: Job, result: JobResult) -> dict[str, object]:
 
 
 def _send(spec: NotifySpec, address: str, message: dict[str, object]) -> None:
-    check_public(address)
+    url = httpx.URL(address)
+    where = public_address(url)
     body: dict[str, object] = {"text": message["text"]} if spec.kind == "slack" else message
     if spec.channel:
         body["channel"] = spec.channel
-    # No redirects: a checked address must not lead to an unchecked one.
-    httpx.post(address, json=body, timeout=TIMEOUT, follow_redirects=False).raise_for_status()
+    # Straight to the address that was checked, under its own name: a second look-up might lead elsewhere.
+    # No redirects and no proxies for the same reason; the answer's body is left unread.
+    with (
+        httpx.Client(timeout=TIMEOUT, follow_redirects=False, trust_env=False) as client,
+        client.stream(
+            "POST",
+            url.copy_with(host=where),
+            json=body,
+            headers={"host": url.netloc.decode("ascii")},
+            extensions={"sni_hostname": url.host},
+        ) as answer,
+    ):
+        answer.raise_for_status()
 
 
-def check_public(address: str) -> None:
-    """Refuse an address that leads into the own network (security.md, 13).
+def public_address(url: httpx.URL) -> str:
+    """Return an address of the host that lies outside of the own network (security.md, 13).
 
     Raises:
-        Refused: it is no http(s) address, or resolves to a private, loopback or link-local one.
+        Refused: it is no http(s) address, or the host resolves to a private, loopback or link-local one.
     """
-    parts = urlsplit(address)
-    if parts.scheme not in ("http", "https") or not parts.hostname:
+    if url.scheme not in ("http", "https") or not url.host:
         raise Refused("the notification address is no http(s) address")
-    port = parts.port or (443 if parts.scheme == "https" else 80)
-    for *_, where in socket.getaddrinfo(parts.hostname, port, type=socket.SOCK_STREAM):
-        if not ipaddress.ip_address(where[0]).is_global:
-            raise Refused(f"{parts.hostname} leads to {where[0]}, which is not a public address")
+    port = url.port or (443 if url.scheme == "https" else 80)
+    found = [str(where[0]) for *_, where in socket.getaddrinfo(url.host, port, type=socket.SOCK_STREAM)]
+    for each in found:
+        address = ipaddress.ip_address(each)
+        if not address.is_global or address.is_multicast:
+            raise Refused(f"{url.host} leads to {each}, which is not a public address")
+    return found[0]

@@ -7,10 +7,12 @@ from functools import partial
 from pathlib import Path
 
 from sqlalchemy import Connection, select
+from sqlalchemy.exc import SQLAlchemyError
 
 from headway.app import App
 from headway.blobs.content import content_key
 from headway.db import schema
+from headway.errors import HeadwayError
 from headway.flow.background import Background
 from headway.flow.baselines import baseline_for
 from headway.flow.changed import what_changed
@@ -19,6 +21,7 @@ from headway.flow.gather import gather
 from headway.flow.merging import becomes_baseline
 from headway.flow.model import JobResult
 from headway.flow.notify import notify_ended
+from headway.flow.prepare import why_not
 from headway.flow.repos import git_at
 from headway.flow.results import JobResults
 from headway.gates.judge import judge
@@ -27,8 +30,9 @@ from headway.ids import digest_of
 from headway.jobs import advance
 from headway.jobs.model import Job, JobState
 from headway.jobs.store import JobStore
+from headway.logs import logger
 from headway.planning.model import OutputFile, Plan
-from headway.reports.model import Curve
+from headway.reports.model import CrashView, Curve
 
 
 def step(app: App, background: Background) -> bool:
@@ -46,17 +50,57 @@ def settle(app: App, job_id: str) -> None:
         store = JobStore(tx)
         job = store.get(job_id)
         plan = store.plan(job.plan_id)
-    result = gather(app, job, plan)
-    if job.state is JobState.SUCCEEDED:
-        result = _judged(app, job, plan, result)
-    else:
-        result = replace(result, crash=crash_of(app, job, plan))
+    try:
+        result = _settled(app, job, plan)
+    except HeadwayError as error:
+        if error.retryable:
+            raise
+        result = _unsettled(app, job, plan, error)
+    except SQLAlchemyError:
+        raise
+    except Exception as error:  # noqa: BLE001  # a defect of ours, tried for ever, would never be told to anybody
+        logger().exception("job cannot be judged", job=job.number)
+        result = _unsettled(app, job, plan, error)
     now = app.clock.now()
     with app.database.write() as tx:
         is_baseline = becomes_baseline(tx, job, plan, result)
         JobResults(tx).save(result, is_baseline=is_baseline)
         advance.settled(tx, JobStore(tx).get(job_id), now)
     notify_ended(app, job, plan, result)
+
+
+def _settled(app: App, job: Job, plan: Plan) -> JobResult:
+    result = gather(app, job, plan)
+    if job.state is JobState.SUCCEEDED:
+        return _judged(app, job, plan, result)
+    return replace(result, crash=crash_of(app, job, plan))
+
+
+def _unsettled(app: App, job: Job, plan: Plan, error: Exception) -> JobResult:
+    """Return a result without a verdict: what could not be judged has not passed."""
+    return JobResult(
+        job_id=job.id,
+        number=job.number,
+        repo_id=job.repo_id,
+        project=job.project,
+        branch=job.branch,
+        commit=job.commit,
+        tree=plan.tree,
+        tier=job.tier,
+        at=job.finished_at or app.clock.now(),
+        params=plan.params,
+        crash=CrashView(
+            task="judging",
+            exit_code=None,
+            reason=f"the result could not be judged: {why_not(error)}",
+            attempt=1,
+            attempts=1,
+            seconds=0.0,
+            tail=(),
+            hint="headway doctor looks at the server; /retry judges again",
+        ),
+        notes=plan.notes,
+    )
 
 
 def judge_again(app: App, job: Job) -> None:

@@ -48,13 +48,14 @@ def refusal(scope: Scope, hosts: frozenset[str]) -> str:
     host = headers.get(b"host", b"").decode("latin-1")
     if host not in hosts:
         return f"this server is not called {host!r}; set HEADWAY_PUBLIC_URL to the address people use"
-    if scope["method"] in _SAFE or b"authorization" in headers:
+    # Basic does not count: a browser sends it by itself, from an address with a name and password in it.
+    if scope["method"] in _SAFE or headers.get(b"authorization", b"").lower().startswith(b"bearer "):
         return ""
     site = headers.get(b"sec-fetch-site", b"").decode("latin-1")
     if site:
         return "" if site in ("same-origin", "none") else "a page of another site may not write here"
     origin = headers.get(b"origin")
-    if origin is not None and urlsplit(origin.decode("latin-1")).netloc != host:
+    if origin is not None and origin.decode("latin-1") not in (f"http://{host}", f"https://{host}"):
         return "a page of another site may not write here"
     if origin is None and b"cookie" in headers:
         return "a write with a cookie needs an Origin or Sec-Fetch-Site header"
