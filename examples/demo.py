@@ -21,6 +21,7 @@ from typing import Any
 import httpx
 
 from headway.cli.client import Client, connect
+from headway.serving.local import LocalTarget
 
 HERE = Path(__file__).resolve().parent
 ROOT = Path(os.environ.get("HEADWAY_DEMO", HERE.parent / ".demo")).resolve()
@@ -140,8 +141,7 @@ def lay_out() -> None:
     """A fresh repository and fresh results; environments of an earlier demo are kept."""
     if DATA.exists():
         subprocess.run([HEADWAY, "server", "stop"], env=ENVIRONMENT, capture_output=True, check=False)
-        for name in ("staging", "production"):
-            stop_endpoint(DATA / "deployments" / f"flights-{name}")
+        stop_endpoints()
         for child in DATA.iterdir():
             if child.name != "environments":
                 shutil.rmtree(child) if child.is_dir() else child.unlink()
@@ -152,13 +152,11 @@ def lay_out() -> None:
     git("commit", "-q", "-m", "Predict late flights from the timetable")
 
 
-def stop_endpoint(folder: Path) -> None:
-    """End a detached endpoint of an earlier demo: it would hold its port."""
-    try:
-        pid = int((folder / "pid").read_text())
-        os.kill(pid, 15)
-    except (OSError, ValueError):
-        return
+def stop_endpoints() -> None:
+    """End what serves: endpoints outlive their server on purpose."""
+    target = LocalTarget(DATA / "deployments")
+    for name in ("flights-staging", "flights-production"):
+        target.remove(name)
 
 
 def start_server() -> None:
@@ -239,6 +237,11 @@ def story() -> None:
     type_in("endpoints", "list")
 
 
+def stop() -> None:
+    subprocess.run([HEADWAY, "server", "stop"], env=ENVIRONMENT, capture_output=True, check=False)
+    stop_endpoints()
+
+
 def main() -> None:
     lay_out()
     start_server()
@@ -246,16 +249,14 @@ def main() -> None:
         story()
         print(f"\n{BOLD}The whole story took {time.monotonic() - BEGAN:.0f} s.{PLAIN}")
     except BaseException:
-        subprocess.run([HEADWAY, "server", "stop"], env=ENVIRONMENT, capture_output=True, check=False)
+        stop()
         raise
     if sys.stdout.isatty():
         type_in("server", "status")
         print(f"The server stays up. HEADWAY_DATA={DATA} {HEADWAY} login   prints the address for your browser.")
         print(f"Stop it with: HEADWAY_DATA={DATA} {HEADWAY} server stop")
         return
-    subprocess.run([HEADWAY, "server", "stop"], env=ENVIRONMENT, capture_output=True, check=False)
-    for name in ("staging", "production"):
-        stop_endpoint(DATA / "deployments" / f"flights-{name}")
+    stop()
 
 
 if __name__ == "__main__":
