@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 UV := $(BIN)/uv
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev setup-system demo test test-again test-postgres test-chaos test-chaos-short check format lint types imports docs golden lock clean
+.PHONY: help setup setup-dev setup-system setup-browser demo test test-again test-postgres test-chaos test-chaos-short check format lint types imports docs golden lock clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -34,6 +34,12 @@ setup-system: ## install what no Python package brings: bubblewrap (isolation), 
 	    apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq bubblewrap >/dev/null; \
 	  else echo "bubblewrap is not installed: training runs with isolation L0 (see docs/how-to/isolation.md)"; fi; }
 
+setup-browser: ## install Debian's Chromium for the browser tests, where we are root on Debian
+	@command -v chromium >/dev/null || { \
+	  if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+	    apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq chromium >/dev/null; \
+	  else echo "chromium is not installed: the browser tests are skipped"; fi; }
+
 setup: setup-system $(VENV)/.core ## make Headway runnable: .venv/bin/headway
 
 setup-dev: setup-system $(VENV)/.dev ## make the tests runnable
@@ -41,7 +47,7 @@ setup-dev: setup-system $(VENV)/.dev ## make the tests runnable
 demo: setup ## the whole story on real flights, from a comment to a served model
 	$(BIN)/python examples/demo.py
 
-test: setup-dev ## every test that needs no cluster
+test: setup-dev setup-browser ## every test that needs no cluster
 	$(BIN)/python -m pytest -q
 
 test-again: setup-dev ## only what failed the last time
