@@ -36,8 +36,6 @@ MADE = "<!-- Written by tools/reference.py. Change the program or that script, t
 LATER = {
     "tune": "`/tune` says what is missing",
     "monitor": "predictions are logged, and nothing judges them",
-    "triggers.pull_request.comment": "the status of a change always asks for `/train`",
-    "triggers.pull_request.roles": "the permission that each command needs decides",
     "triggers.schedule": "nothing starts at a time of its own",
     "triggers.retrain": "nothing trains again by itself",
     "gates.rules[].check": "such a rule counts as missing evidence",
@@ -292,7 +290,8 @@ def _commands() -> str:
         ),
         (
             "A command is for the commit that was the head when the comment was written. After a push it is refused "
-            "with the line to paste. `@COMMIT` (7 digits or more) says which commit is meant."
+            "with the line to paste. `@COMMIT` says which commit is meant: 16 digits or all "
+            "of it, and for a change from a fork all of it."
         ),
         (
             "The same words exist in [the terminal](cli.md). Your own words for them stand under `commands:` in "
