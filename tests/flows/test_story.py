@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from flows.conftest import Stage
 from headway.errors import Refused
+from headway.flow.results import JobResults
 
 CONFIG = """\
 name: tiny
@@ -23,11 +25,17 @@ json.dump({"score": BASE + lr}, open("metrics.json", "w"))
 """
 
 
+@pytest.fixture
+def stage(scene: Stage) -> Stage:
+    """One Headway for all stories: what each needs of its own is a repository."""
+    return scene
+
+
 def train_script(base: float) -> str:
     return TRAIN.replace("BASE", str(base))
 
 
-def test_a_comment_becomes_a_report_a_status_and_a_baseline(stage):
+def test_a_comment_becomes_a_report_a_status_and_a_baseline(stage: Stage) -> None:
     stage.write({"headway.yaml": CONFIG, "train.py": train_script(0.5)}, message="the project")
     stage.command("/train")
     (main,) = stage.settled(1)
@@ -53,15 +61,13 @@ def test_a_comment_becomes_a_report_a_status_and_a_baseline(stage):
     )
 
 
-def _baseline(stage) -> str | None:
-    from headway.flow.results import JobResults
-
+def _baseline(stage: Stage) -> str | None:
     with stage.app.database.read() as tx:
         found = JobResults(tx).latest_baseline(stage.repo.id, "tiny")
     return found.job_id if found else None
 
 
-def test_a_worse_change_is_blocked_and_says_why(stage):
+def test_a_worse_change_is_blocked_and_says_why(stage: Stage) -> None:
     stage.write({"headway.yaml": CONFIG, "train.py": train_script(0.5)}, message="the project")
     stage.command("/train")
     stage.settled(1)
@@ -75,7 +81,7 @@ def test_a_worse_change_is_blocked_and_says_why(stage):
     stage.expect_status(change, "tiny", "failure")
 
 
-def test_the_same_inputs_are_already_trained(stage):
+def test_the_same_inputs_are_already_trained(stage: Stage) -> None:
     stage.write({"headway.yaml": CONFIG, "train.py": train_script(0.5)}, message="the project")
     stage.command("/train")
     stage.settled(1)
@@ -89,7 +95,7 @@ def test_the_same_inputs_are_already_trained(stage):
     assert "lready trained" in stage.report(change)
 
 
-def test_a_crash_is_told_with_its_last_lines(stage):
+def test_a_crash_is_told_with_its_last_lines(stage: Stage) -> None:
     stage.write({"headway.yaml": CONFIG, "train.py": "import no_such_module_here\n"}, message="the project")
     stage.write({"train.py": "import no_such_module_here  # again\n"}, branch="broken")
     change = stage.open("broken")
@@ -101,7 +107,7 @@ def test_a_crash_is_told_with_its_last_lines(stage):
     stage.expect_status(change, "tiny", "error")
 
 
-def test_a_push_ends_the_work_on_the_older_commit(stage):
+def test_a_push_ends_the_work_on_the_older_commit(stage: Stage) -> None:
     stage.write({"headway.yaml": CONFIG, "train.py": train_script(0.5)}, message="the project")
     stage.write({"train.py": "import time; time.sleep(600)\n"}, branch="slow")
     change = stage.open("slow")
@@ -113,7 +119,7 @@ def test_a_push_ends_the_work_on_the_older_commit(stage):
     assert job.superseded_by == head
 
 
-def test_two_commands_at_once_are_one_after_the_other(stage):
+def test_two_commands_at_once_are_one_after_the_other(stage: Stage) -> None:
     stage.write({"headway.yaml": CONFIG, "train.py": train_script(0.5)}, message="the project")
     stage.write({"train.py": train_script(0.51)}, branch="twice")
     change = stage.open("twice")
@@ -123,7 +129,7 @@ def test_two_commands_at_once_are_one_after_the_other(stage):
     assert {stage.result(job).params["lr"] for job in jobs} == {0.1, 0.2}
 
 
-def test_a_change_cannot_loosen_its_own_gate(stage):
+def test_a_change_cannot_loosen_its_own_gate(stage: Stage) -> None:
     strict = CONFIG + "gates:\n  rules:\n    - {metric: score, min: 0.55}\n"
     stage.write({"headway.yaml": strict, "train.py": train_script(0.5)}, message="the project")
     stage.command("/train")
@@ -136,7 +142,7 @@ def test_a_change_cannot_loosen_its_own_gate(stage):
     stage.expect_status(change, "tiny", "failure")
 
 
-def test_a_broken_configuration_is_answered_with_its_place(stage):
+def test_a_broken_configuration_is_answered_with_its_place(stage: Stage) -> None:
     stage.write({"headway.yaml": CONFIG, "train.py": train_script(0.5)}, message="the project")
     stage.write({"headway.yaml": CONFIG.replace("metrics:", "metric:")}, branch="typo")
     change = stage.open("typo")
@@ -146,7 +152,7 @@ def test_a_broken_configuration_is_answered_with_its_place(stage):
     assert "did you mean" in answer and "metrics" in answer
 
 
-def test_an_override_is_honoured_and_shown(stage):
+def test_an_override_is_honoured_and_shown(stage: Stage) -> None:
     stage.write({"headway.yaml": CONFIG, "train.py": train_script(0.5)}, message="the project")
     stage.command("/train")
     stage.settled(1)
@@ -161,7 +167,7 @@ def test_an_override_is_honoured_and_shown(stage):
     assert "the old data was wrong" in stage.report(change)
 
 
-def test_trying_a_good_job_again_shows_how_far_its_numbers_scatter(stage):
+def test_trying_a_good_job_again_shows_how_far_its_numbers_scatter(stage: Stage) -> None:
     noisy = "import json, os, time\njson.dump({'score': 0.5 + time.time() % 1 / 1000}, open('metrics.json', 'w'))\n"
     stage.write({"headway.yaml": CONFIG, "train.py": noisy}, message="the project")
     stage.write({"train.py": noisy + "# again\n"}, branch="again")
