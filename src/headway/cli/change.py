@@ -2,26 +2,30 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+import re
+from typing import Annotated, Any
 
 import typer
 
 from headway.cli.client import connect
 from headway.cli.here import here
-from headway.cli.output import note, print_json, say, short, table
-from headway.cli.work import Json
+from headway.cli.options import Json
+from headway.cli.output import clean_line, in_terminal, note, print_json, say, short, table, when
 from headway.errors import UsageError
 
-app = typer.Typer(help="Changes of the local forge: proposed, discussed, merged.", no_args_is_help=True)
+app = typer.Typer(help="Changes of the local forge: proposed, discussed, merged.")
 
-Number = Annotated[int, typer.Argument(help="Number of the change.")]
+Number = Annotated[int, typer.Argument(help="Number of the change.", min=1)]
+
+_MARKER = re.compile(r"<!--.*?-->\n?", re.DOTALL)
+_COMMAND = re.compile(r"^ {0,3}/[a-z]", re.MULTILINE)
 
 
 @app.command("open")
 def open_change(
     branch: Annotated[str | None, typer.Argument(help="Branch to propose; this one when left out.")] = None,
     base: Annotated[str, typer.Option(help="Branch to propose it to.")] = "",
-    title: Annotated[str, typer.Option(help="Title; the last commit's subject when left out.")] = "",
+    title: Annotated[str, typer.Option(help="Title; the branch's name when left out.")] = "",
     as_json: Json = False,
 ) -> None:
     """Propose a branch."""
@@ -29,12 +33,19 @@ def open_change(
     at = here(client)
     head = branch or at.branch
     if not head:
-        raise UsageError("no branch is checked out", hint="headway change open BRANCH")
+        raise UsageError("no branch is checked out", cause="HEAD is detached", hint="headway change open BRANCH")
+    if head == (base or at.default_branch):
+        raise UsageError(
+            f"{head} cannot be proposed to itself",
+            hint=f"git checkout -b my-change, commit, then: headway change open --base {head}",
+        )
     made = client.post(f"/repos/{at.repo}/changes", head=head, base=base, title=title)
     if as_json:
         print_json(made)
         return
-    say(f"change {made['number']}: {made['title']}  ({made['head_ref']} to {made['base_ref']})")
+    say(clean_line(f"change {made['number']}: {made['title']}  ({made['head_ref']} to {made['base_ref']})"))
+    if at.is_dirty and head == at.branch:
+        note("note: uncommitted edits are not part of it")
     note(f"Next: headway change comment {made['number']} /train")
 
 
@@ -49,11 +60,12 @@ def list_changes(
         print_json(found)
         return
     rows = [
-        [each["number"], each["state"], each["title"], each["head_ref"], short(each["head_sha"]), each["author"]]
+        [f"#{each['number']}", each["state"], each["title"], each["head_ref"], short(each["head_sha"]), each["author"]]
         for each in found
     ]
-    columns = ["number", "state", "title", "branch", "head", "author"]
-    table(columns, rows, empty="no changes: headway change open BRANCH")
+    columns = ["change", "state", "title", "branch", "head", "author"]
+    empty = "no open changes: headway change open BRANCH" if state == "open" else "no changes"
+    table(columns, rows, empty=empty)
 
 
 @app.command()
@@ -65,13 +77,19 @@ def show(number: Number, as_json: Json = False) -> None:
         print_json(shown)
         return
     one = shown["change"]
-    say(f"change {one['number']} ({one['state']}): {one['title']}  {one['head_ref']} at {short(one['head_sha'])}")
+    title = f"change {one['number']} ({one['state']}): {one['title']}  {one['head_ref']} at {short(one['head_sha'])}"
+    say(clean_line(title))
     for status in shown["statuses"]:
-        say(f"  {status['context']}: {status['state']}  {status['title']}")
+        say(clean_line(f"  {status['context']}: {status['state']}  {in_terminal(status['title'])}"))
     for comment in shown["comments"]:
-        signs = " ".join(shown["reactions"].get(comment["id"], ()))
-        say(f"\n@{comment['author']} {comment['created_at'][:19]} {signs}")
-        say("\n".join(f"  {line}" for line in comment["body"].splitlines()))
+        _say_comment(comment, shown["reactions"].get(comment["id"], ()))
+
+
+def _say_comment(comment: dict[str, Any], reactions: Any) -> None:
+    signs = "".join(f"  {sign}" for sign in reactions)
+    say("\n" + clean_line(f"@{comment['author']}  {when(comment['created_at'])} UTC{signs}"))
+    body = _MARKER.sub("", comment["body"]).replace("&#8203;", "")
+    say("\n".join(f"  {clean_line(line)}".rstrip() for line in body.strip().splitlines()))
 
 
 @app.command()
@@ -81,13 +99,17 @@ def comment(
     as_json: Json = False,
 ) -> None:
     """Write a comment; a line that starts with a command starts work."""
+    body = " ".join(words)
+    if not body.strip():
+        raise UsageError("an empty comment says nothing", hint=f"headway change comment {number} /train")
     client = connect()
-    made = client.post(f"/repos/{here(client).repo}/changes/{number}/comments", body=" ".join(words))
+    made = client.post(f"/repos/{here(client).repo}/changes/{number}/comments", body=body)
     if as_json:
         print_json(made)
-    else:
-        say(f"commented on change {number}")
-        note(f"Next: headway report --change {number}")
+        return
+    say(f"commented on change {number}")
+    if _COMMAND.search(body):
+        note(f"Next: headway report --change {number}, or headway change show {number} for the answer")
 
 
 @app.command()
@@ -102,9 +124,9 @@ def merge(
     if as_json:
         print_json(done)
         return
-    say(f"merged change {number}")
+    say(f"merged change {number} as {short(done.get('sha'))}")
     for name, value in done.items():
-        if value and name != "change":
+        if value and name not in ("change", "sha"):
             note(f"  {name}: {value}")
 
 

@@ -1,18 +1,21 @@
-"""The terminal's way to the server: finds the one of this data directory, or starts one that stops when idle."""
+"""The terminal's way to the server: JSON over HTTP, and errors as the server meant them."""
 
 from __future__ import annotations
 
-import fcntl
 import os
-import subprocess
-import sys
-import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import msgspec
 
+from headway import __version__
+from headway.cli.credentials import kept_token
+from headway.cli.find_server import data_folder, find_or_start, running_server
+from headway.cli.output import note
 from headway.errors import (
+    ConfigError,
     Conflict,
     GateFailed,
     HeadwayError,
@@ -26,13 +29,15 @@ from headway.errors import (
     UsageError,
 )
 
-IDLE_STOP_SECONDS = 900
-START_SECONDS = 30.0
+TIMEOUT = 600.0  # a backup or a merge may take its time; connecting may not
+CONNECT_TIMEOUT = 10.0
+LOGIN_HINT = "printf %s TOKEN | headway login --token-stdin"
 
 _ERRORS: dict[str, type[HeadwayError]] = {
     kind.code: kind
     for kind in (
         UsageError,
+        ConfigError,
         GateFailed,
         LoginNeeded,
         Refused,
@@ -45,23 +50,36 @@ _ERRORS: dict[str, type[HeadwayError]] = {
         HeadwayError,
     )
 }
-
-
-def data_folder() -> Path:
-    """Return the data directory that this terminal works with."""
-    return Path(os.environ.get("HEADWAY_DATA") or Path.home() / ".headway").expanduser()
+# What MLflow's wire says instead, as its own clients know it.
+_WIRE_ERRORS: dict[str, type[HeadwayError]] = {
+    "RESOURCE_DOES_NOT_EXIST": NotFound,
+    "INVALID_PARAMETER_VALUE": UsageError,
+    "BAD_REQUEST": UsageError,
+    "UNAUTHENTICATED": LoginNeeded,
+    "PERMISSION_DENIED": Refused,
+    "RESOURCE_ALREADY_EXISTS": Conflict,
+    "RESOURCE_CONFLICT": Conflict,
+    "INVALID_STATE": Conflict,
+    "NOT_IMPLEMENTED": NotThereYet,
+    "TEMPORARILY_UNAVAILABLE": Unreachable,
+}
 
 
 class Client:
     """Speaks JSON with one server."""
 
-    def __init__(self, url: str, token: str) -> None:
+    def __init__(self, url: str, token: str, *, is_local: bool = True) -> None:
         """Keep address and token; nothing is sent yet."""
         import httpx
 
         headers = {"authorization": f"Bearer {token}"} if token else {}
         self.url = url
-        self._http = httpx.Client(base_url=f"{url}/api/v1", headers=headers, timeout=600.0)
+        self.is_local = is_local
+        try:
+            timeout = httpx.Timeout(TIMEOUT, connect=CONNECT_TIMEOUT)
+            self._http = httpx.Client(base_url=url, headers=headers, timeout=timeout)
+        except (httpx.InvalidURL, UnicodeError) as error:
+            raise self._unreachable(str(error)) from None
 
     def get(self, path: str, /, **query: Any) -> Any:
         """Read."""
@@ -79,101 +97,112 @@ class Client:
         """Remove something."""
         return self._send("DELETE", path)
 
-    def _send(self, method: str, path: str, **options: Any) -> Any:
+    def wire(self, method: str, path: str, /, **body: Any) -> Any:
+        """Say something in MLflow's own words: what a run is, is written by nobody else."""
+        options: dict[str, Any] = {"params": body} if method == "GET" else {"json": body}
+        return self._send(method, f"/api/2.0/{path}", is_wire=True, **options)
+
+    def download(self, path: str, into: IO[bytes]) -> int:
+        """Copy one artifact to a file; return its size."""
+        with self._talking(), self._http.stream("GET", f"/api/2.0/mlflow-artifacts/artifacts/{path}") as answer:
+            if answer.status_code >= 400:
+                answer.read()
+                raise self._failure(f"GET {path}", answer.status_code, _read(answer.content))
+            return sum(into.write(part) for part in answer.iter_bytes())
+
+    def _send(self, method: str, path: str, *, is_wire: bool = False, **options: Any) -> Any:
+        with self._talking():
+            answer = self._http.request(method, path if is_wire else f"/api/v1{path}", **options)
+        read = _read(answer.content)
+        if answer.status_code < 400 and read is not _NO_JSON:
+            return read
+        raise self._failure(f"{method} {path}", answer.status_code, read)
+
+    @contextmanager
+    def _talking(self) -> Iterator[None]:
         import httpx
 
         try:
-            answer = self._http.request(method, path, **options)
-        except httpx.HTTPError as error:
-            raise Unreachable(
-                f"the server at {self.url} does not answer",
-                cause=str(error) or type(error).__name__,
-                hint="headway server status",
-            ) from error
-        read = _read(answer.content)
-        if answer.status_code < 400:
-            return read
+            yield
+        except (httpx.HTTPError, httpx.InvalidURL, UnicodeError) as error:
+            raise self._unreachable(str(error) or type(error).__name__) from error
+
+    def _unreachable(self, cause: str) -> Unreachable:
+        hint = (
+            "headway server status" if self.is_local else "check HEADWAY_URL; without it, a server of your own is used"
+        )
+        return Unreachable(f"the server at {self.url} does not answer", cause=cause, hint=hint)
+
+    def _failure(self, what: str, status: int, read: Any) -> HeadwayError:
         if not isinstance(read, dict) or "message" not in read:
-            raise HeadwayError(f"{method} {path}: the server answered {answer.status_code}")
+            if status == 404 or status < 400:
+                return self._stranger(what, status)
+            return HeadwayError(f"{what}: the server answered {status}", hint="headway server status")
+        if "error_code" in read:
+            return _WIRE_ERRORS.get(str(read["error_code"]), HeadwayError)(str(read["message"]))
         kind = _ERRORS.get(str(read.get("code", "")), HeadwayError)
-        raise kind(str(read["message"]), cause=str(read.get("cause", "")), hint=str(read.get("hint", "")))
+        hint = str(read.get("hint", ""))
+        if kind is LoginNeeded:
+            hint = "unset HEADWAY_TOKEN" if self.is_local else LOGIN_HINT
+        return kind(str(read["message"]), cause=str(read.get("cause", "")), hint=hint)
+
+    def _stranger(self, what: str, status: int) -> HeadwayError:
+        if self.is_local:
+            return Conflict(
+                f"the server at {self.url} does not know {what}",
+                cause=f"it is of another version than this terminal ({__version__})",
+                hint="headway server stop, then the same again",
+            )
+        return Unreachable(
+            f"what answers at {self.url} is no Headway server of this version ({__version__})",
+            cause=f"{what} was answered with {status}",
+            hint="check HEADWAY_URL",
+        )
+
+
+_NO_JSON = object()
 
 
 def _read(content: bytes) -> Any:
     try:
         return msgspec.json.decode(content)
     except msgspec.DecodeError:
-        return None
+        return _NO_JSON
 
 
 def connect(*, start: bool = True) -> Client:
     """Return a client of HEADWAY_URL, or of this data directory's server, started where none runs."""
-    url = os.environ.get("HEADWAY_URL", "")
+    url = server_url()
+    given = os.environ.get("HEADWAY_TOKEN", "")
     if url:
-        return Client(url.rstrip("/"), os.environ.get("HEADWAY_TOKEN", ""))
+        return Client(url, given or kept_token(url), is_local=False)
     data = data_folder()
-    found = running_server(data)
+    found = running_server(data) if not start else find_or_start(data)
     if found is None:
-        if not start:
-            raise Unreachable(f"no server runs on {data}", hint="headway server start")
-        found = _start(data)
-    return Client(str(found["url"]), _token(data))
+        raise Unreachable(f"no server runs on {data}", hint="headway server start")
+    if found.get("version") != __version__:
+        note(
+            f"note: the server is version {found.get('version')}, this terminal {__version__}: "
+            "`headway server stop`, and the next command starts the same version"
+        )
+    return Client(_loopback(found), given or _admin_token(data))
 
 
-def _token(data: Path) -> str:
-    given = os.environ.get("HEADWAY_TOKEN")
-    if given:
-        return given
+def server_url() -> str:
+    """Return the address that HEADWAY_URL names, "" for the server of this data directory."""
+    return os.environ.get("HEADWAY_URL", "").strip().rstrip("/")
+
+
+def _loopback(found: dict[str, Any]) -> str:
+    """The server's own socket, since its public address may lead through a proxy that asks more of us."""
+    host, port = found.get("host"), found.get("port")
+    if not host or not port or str(host) in ("0.0.0.0", "::"):  # noqa: S104  # read, not listened on
+        return str(found["url"])
+    return f"http://[{host}]:{port}" if ":" in str(host) else f"http://{host}:{port}"
+
+
+def _admin_token(data: Path) -> str:
     try:
         return (data / "admin-token").read_text().strip()
-    except FileNotFoundError:
-        return ""
-
-
-def running_server(data: Path) -> dict[str, Any] | None:
-    """Return the announcement of the live server of a data directory; a stale one counts as none."""
-    try:
-        with (data / "server.lock").open("r+") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except FileNotFoundError:
-        return None
     except OSError:
-        return _announced(data)
-    return None
-
-
-def _announced(data: Path) -> dict[str, Any] | None:
-    try:
-        return dict(msgspec.json.decode((data / "server.json").read_bytes()))
-    except (OSError, msgspec.DecodeError):
-        return None
-
-
-def _start(data: Path) -> dict[str, Any]:
-    data.mkdir(mode=0o700, parents=True, exist_ok=True)
-    environment = {"HEADWAY_PORT": "0", "HEADWAY_IDLE_STOP": str(IDLE_STOP_SECONDS)} | os.environ
-    environment["HEADWAY_DATA"] = str(data)
-    log = data / "server.log"
-    with log.open("ab") as output:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "headway.cli.main", "server", "start"],
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=output,
-            env=environment,
-            start_new_session=True,
-        )
-    deadline = time.monotonic() + START_SECONDS
-    while time.monotonic() < deadline:
-        found = running_server(data)
-        if found is not None:
-            return found
-        if process.poll() is not None and running_server(data) is None:
-            raise Unreachable("the server could not be started", cause=_last_line(log), hint=f"see {log}")
-        time.sleep(0.05)
-    raise Unreachable(f"the server is not up after {START_SECONDS:.0f} s", cause=_last_line(log), hint=f"see {log}")
-
-
-def _last_line(log: Path) -> str:
-    lines = log.read_text(errors="replace").strip().splitlines()
-    return lines[-1] if lines else "it said nothing"
+        return ""

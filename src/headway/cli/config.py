@@ -7,11 +7,11 @@ from typing import Annotated
 
 import typer
 
-from headway.cli.output import print_json, say
-from headway.cli.work import Json
-from headway.errors import NotFound
+from headway.cli.options import Json
+from headway.cli.output import count, print_json, say
+from headway.errors import NotFound, UsageError
 
-app = typer.Typer(help="headway.yaml.", no_args_is_help=True)
+app = typer.Typer(help="headway.yaml.")
 
 File = Annotated[Path, typer.Argument(help="The file.")]
 
@@ -21,6 +21,8 @@ def _read(path: Path) -> bytes:
         return path.read_bytes()
     except FileNotFoundError:
         raise NotFound(f"there is no {path}", hint="headway init writes one") from None
+    except OSError as error:
+        raise UsageError(f"{path} cannot be read", cause=error.strerror or str(error)) from None
 
 
 @app.command()
@@ -32,20 +34,23 @@ def validate(path: File = Path("headway.yaml"), as_json: Json = False) -> None:
     if as_json:
         print_json({"valid": True, "project": spec.name})
     else:
-        say(f"{path} is valid: project {spec.name}, {len(spec.steps)} steps, {len(spec.gates.rules)} gates")
+        steps, rules = count(len(spec.steps), "step"), count(len(spec.gates.rules), "gate")
+        say(f"{path} is valid: project {spec.name}, {steps}, {rules}")
 
 
 @app.command()
-def show(path: File = Path("headway.yaml")) -> None:
-    """Print the file as it is understood, defaults filled in, as JSON."""
+def show(path: File = Path("headway.yaml"), as_json: Json = False) -> None:
+    """Print the file as it is understood, defaults filled in, always as JSON."""
     from headway.projects.read import read_project
 
+    del as_json
     print_json(read_project(_read(path), path=str(path)))
 
 
 @app.command()
-def schema() -> None:
+def schema(as_json: Json = False) -> None:
     """Print the JSON Schema, for editors."""
     from headway.projects.schema import project_schema
 
+    del as_json
     print_json(project_schema())

@@ -9,13 +9,20 @@ from typing import Annotated, Any
 import typer
 
 from headway.cli.client import connect
-from headway.cli.output import note, print_json, say, table
-from headway.cli.work import Json
-from headway.errors import HeadwayError, Unreachable
+from headway.cli.options import Json
+from headway.cli.output import clean_line, clean_text, note, print_json, say, table, when
+from headway.errors import HeadwayError, NotFound, Unreachable, UsageError
 
-app = typer.Typer(help="Deployments that answer.", no_args_is_help=True)
+app = typer.Typer(help="Deployments that answer.", invoke_without_command=True)
 
 Name = Annotated[str, typer.Argument(help="Deployment: flights-production.")]
+
+
+@app.callback()
+def _list_by_default(context: typer.Context, as_json: Json = False) -> None:
+    """Deployments that answer; without a verb, they are listed."""
+    if context.invoked_subcommand is None:
+        list_endpoints(as_json=as_json)
 
 
 @app.command("list")
@@ -46,24 +53,44 @@ def show(name: Name, as_json: Json = False) -> None:
         return
     kept = shown["deployment"]
     observed = kept["observed"] or {}
-    say(f"{name}  {observed.get('url', 'no address yet')}  revision {kept['deployment']['revision']}")
+    say(f"{name}  {observed.get('url') or 'no address yet'}  revision {kept['deployment']['revision']}\n")
+    weights = {route["version"]: route["weight"] for route in kept["deployment"]["routes"]}
     rows = [
-        [f"v{each['version']}", each["requests"], each["errors"], each["missing"], each["latency_p95_ms"]]
+        [
+            f"v{each['version']}",
+            f"{weights.get(each['version'], 0)} %",
+            each["requests"],
+            each["errors"],
+            each["missing"],
+            each["latency_p95_ms"],
+        ]
         for each in observed.get("counters", [])
     ]
-    table(["version", "requests", "errors", "missing", "p95 ms"], rows, empty="no requests yet")
-    for each in shown["releases"][:10]:
-        say(f"  {each['created_at'][:19]}  v{each['version']}  {each['state']}  {each['reason']}".rstrip())
+    table(["version", "traffic", "requests", "errors", "missing", "p95 ms"], rows, empty="no requests yet")
+    releases = [
+        [when(each["created_at"]), f"v{each['version']}", each["state"], each["reason"]]
+        for each in shown["releases"][:10]
+    ]
+    if releases:
+        say("")
+        table(["released (UTC)", "version", "state", "why"], releases, empty="")
 
 
 @app.command()
-def logs(name: Name, tail: Annotated[int, typer.Option(help="How many lines.")] = 100, as_json: Json = False) -> None:
+def logs(
+    name: Name,
+    tail: Annotated[int, typer.Option(help="How many lines.", min=1, max=1000)] = 100,
+    as_json: Json = False,
+) -> None:
     """Print the last lines of a deployment's log."""
     lines = connect().get(f"/deployments/{name}/logs", tail=tail)["lines"]
     if as_json:
         print_json({"lines": lines})
-    else:
-        say("\n".join(lines))
+        return
+    if not lines:
+        note(f"{name} has said nothing yet")
+    for line in lines:
+        say(clean_line(line))
 
 
 @app.command()
@@ -73,19 +100,44 @@ def invoke(
     as_json: Json = False,
 ) -> None:
     """Send a request (MLflow's /invocations) and print the answer and its request id."""
+    body = _body(name, file)
     import httpx
 
     observed: dict[str, Any] = connect().get(f"/deployments/{name}")["deployment"]["observed"] or {}
     if not observed.get("url"):
         raise Unreachable(f"{name} has no address yet", hint=f"headway endpoints show {name}")
-    body = file.read_bytes() if file else sys.stdin.buffer.read()
     headers = {"content-type": "application/json"}
-    answer = httpx.post(f"{observed['url']}/invocations", content=body, headers=headers, timeout=60)
+    try:
+        answer = httpx.post(f"{observed['url']}/invocations", content=body, headers=headers, timeout=60)
+    except httpx.HTTPError as error:
+        raise Unreachable(
+            f"{name} does not answer at {observed['url']}", cause=str(error), hint=f"headway endpoints logs {name}"
+        ) from None
     request_id = answer.headers.get("x-request-id", "")
+    version = answer.headers.get("x-model-version", "")
     if answer.status_code >= 400:
-        raise HeadwayError(f"{name} answered {answer.status_code}", cause=answer.text[:500])
+        raise _failure(name, answer.status_code, answer.text)
     if as_json:
-        print_json({"request_id": request_id, "answer": answer.json()})
+        print_json({"request_id": request_id, "version": version, "answer": answer.json()})
         return
-    say(answer.text)
-    note(f"request {request_id}  version {answer.headers.get('x-model-version', '')}; headway why {request_id}")
+    say(clean_text(answer.text.rstrip("\n")))
+    note(f"request {request_id} answered by v{version}\nNext: headway why {request_id}")
+
+
+def _failure(name: str, status: int, text: str) -> HeadwayError:
+    kind = UsageError if status in (400, 413, 415, 422) else HeadwayError
+    hint = f"headway endpoints logs {name}"
+    return kind(f"{name} answered {status}", cause=clean_line(text[:500]), hint=hint)
+
+
+def _body(name: str, file: Path | None) -> bytes:
+    if file is None:
+        if sys.stdin.isatty():
+            raise UsageError("there is no request", hint=f"headway endpoints invoke {name} request.json")
+        return sys.stdin.buffer.read()
+    try:
+        return file.read_bytes()
+    except FileNotFoundError:
+        raise NotFound(f"there is no file {file}") from None
+    except OSError as error:
+        raise UsageError(f"{file} cannot be read", cause=error.strerror or str(error)) from None

@@ -7,11 +7,14 @@ import time
 from typing import Any
 
 from headway.cli.client import Client
-from headway.cli.output import note, print_json, say
+from headway.cli.output import clean_text, in_terminal, note, print_json, say
+from headway.cli.progress import Progress, numbers_text
 from headway.errors import GateFailed, HeadwayError, Refused
 
 POLL = 0.2
+WIDTH = 100  # of a report that goes into a file
 _BLOCKING = ("failed", "missing", "cannot_tell")
+_ACTIVE = ("ready", "running", "collecting")
 
 
 def give(client: Client, repo: str, text: str, **where: Any) -> dict[str, Any]:
@@ -27,15 +30,16 @@ def give(client: Client, repo: str, text: str, **where: Any) -> dict[str, Any]:
         if state == "executed":
             return dict(shown)
         if state == "refused":
-            first, *rest = str(shown["command"]["answer"]).splitlines()
-            raise Refused(
-                first, cause=" ".join(line for line in rest if not line.startswith("Try: ")), hint=_hint(rest)
-            )
+            raise _refused(str(shown["command"]["answer"]))
         time.sleep(POLL)
 
 
-def _hint(lines: list[str]) -> str:
-    return next((line.removeprefix("Try: ") for line in lines if line.startswith("Try: ")), "")
+def _refused(answer: str) -> Refused:
+    """An answer has a message, perhaps a cause, and perhaps a last line that begins with "Try: "."""
+    first, *rest = answer.splitlines() or ["the command was refused"]
+    cause = "\n".join(line for line in rest if not line.startswith("Try: "))
+    hint = next((line.removeprefix("Try: ") for line in rest if line.startswith("Try: ")), "")
+    return Refused(first, cause=cause, hint=hint)
 
 
 def follow(client: Client, shown: dict[str, Any], *, as_json: bool, detach: bool) -> None:
@@ -48,51 +52,77 @@ def follow(client: Client, shown: dict[str, Any], *, as_json: bool, detach: bool
     jobs = shown["jobs"]
     answer = shown["command"]["answer"]
     if answer and not as_json:
-        say(answer)
-    for job in jobs:
-        note(f"▶ job #{job['number']} ({job['project']})  {client.url}/jobs/{job['number']}")
+        say(in_terminal(clean_text(answer)))
+    if not as_json:
+        for job in jobs:
+            note(f"▶ job #{job['number']} ({job['project']})  {client.url}/jobs/{job['number']}")
     if detach or not jobs:
         if as_json:
             print_json(shown)
+        elif jobs:
+            note(f"Next: headway logs {jobs[0]['number']} -f")
         return
-    ended = [_until_judged(client, job["id"], is_quiet=as_json) for job in jobs]
+    ended = _until_all_judged(client, jobs, is_quiet=as_json)
     if as_json:
         print_json(ended)
     else:
         for each in ended:
-            width = 100 if not sys.stdout.isatty() else None
-            say(client.get(f"/jobs/{each['job']['id']}/report", format="terminal", width=width)["text"])
+            say(report_text(client, each["job"]["id"]))
     for each in ended:
         judge(each)
 
 
-def _until_judged(client: Client, job_id: str, *, is_quiet: bool) -> dict[str, Any]:
-    cursor, told = "", ""
-    while True:
-        shown = dict(client.get(f"/jobs/{job_id}"))
+def report_text(client: Client, job: str) -> str:
+    """Return a job's report as a terminal shows it."""
+    import shutil
+
+    width = shutil.get_terminal_size().columns if sys.stdout.isatty() else WIDTH
+    return in_terminal(client.get(f"/jobs/{job}/report", format="terminal", width=width)["text"].rstrip())
+
+
+def _until_all_judged(client: Client, jobs: list[dict[str, Any]], *, is_quiet: bool) -> list[dict[str, Any]]:
+    try:
+        return [until_judged(client, job["id"], is_quiet=is_quiet) for job in jobs]
+    except KeyboardInterrupt:
         if not is_quiet:
-            page = client.get(f"/jobs/{job_id}/logs", cursor=cursor)
-            cursor = page["next"]
-            for line in page["lines"]:
-                note(f"  {line}")
-            told = _progress(shown, told)
-        if shown["job"]["settled_at"] is not None:
-            return shown
-        time.sleep(POLL)
+            for job in jobs:
+                number = job["number"]
+                note(f"\njob #{number} goes on without you: headway logs {number} -f, or headway stop {number}")
+        raise
 
 
-def _progress(shown: dict[str, Any], told: str) -> str:
+def until_judged(client: Client, job_id: str, *, is_quiet: bool) -> dict[str, Any]:
+    """Return a job once it is judged, telling meanwhile what it says."""
+    cursor = ""
+    progress = Progress(is_quiet=is_quiet)
+    try:
+        while True:
+            shown = dict(client.get(f"/jobs/{job_id}"))
+            if not is_quiet:
+                cursor = _tell_log(client, job_id, cursor, progress)
+                progress.state(_doing(shown), numbers_text(shown["metrics"]))
+            if shown["job"]["settled_at"] is not None:
+                return shown
+            time.sleep(POLL)
+    finally:
+        progress.clear()
+
+
+def _tell_log(client: Client, job_id: str, cursor: str, progress: Progress) -> str:
+    while True:
+        page = client.get(f"/jobs/{job_id}/logs", cursor=cursor)
+        cursor = str(page["next"])
+        for line in page["lines"]:
+            progress.line(line)
+        if not page["lines"]:
+            return cursor
+
+
+def _doing(shown: dict[str, Any]) -> str:
     if shown["position"] is not None:
-        now = f"queued, position {shown['position']}"
-    else:
-        now = ", ".join(
-            f"{task['name']}: {task['reason'] or task['state']}"
-            for task in shown["tasks"]
-            if task["state"] in ("ready", "running", "collecting")
-        )
-    if now and now != told:
-        note(f"· {now}")
-    return now or told
+        return f"queued, position {shown['position']}"
+    active = [each for each in shown["tasks"] if each["state"] in _ACTIVE]
+    return ", ".join(f"{task['name']}: {task['reason'] or task['state']}" for task in active)
 
 
 def judge(shown: dict[str, Any]) -> None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from headway.cli.client import Client
-from headway.errors import NotFound, UsageError
+from headway.errors import NotFound, Refused, UsageError
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,45 +29,110 @@ def here(client: Client) -> Here:
     Raises:
         NotFound: there is none.
     """
-    root = _git("rev-parse", "--show-toplevel")
-    if root is None:
-        raise NotFound(
-            "this folder is in no git repository",
-            cause=f"looked in {Path.cwd()} and above",
-            hint="git init && git add -A && git commit -m start",
-        )
-    repo = client.post("/repos", path=root)
+    root = find_root()
+    repo = client.post("/repos", path=str(root))
     return Here(
         repo=repo["id"],
         name=repo["name"],
         default_branch=repo["default_branch"],
-        root=Path(root),
+        root=root,
         branch=_git("symbolic-ref", "--short", "-q", "HEAD") or "",
         is_dirty=bool(_git("status", "--porcelain", "--untracked-files=normal")),
     )
 
 
+def find_root() -> Path:
+    """Return the top folder of the repository around the working directory.
+
+    Raises:
+        NotFound: there is no repository, or no git.
+        Refused: git does not trust the repository's owner.
+    """
+    done = _run("rev-parse", "--show-toplevel")
+    if done.returncode == 0 and done.stdout.strip():
+        return Path(done.stdout.strip())
+    if "dubious ownership" in done.stderr:
+        raise Refused(
+            "git does not trust this repository: it belongs to somebody else",
+            cause=done.stderr.strip().splitlines()[0],
+            hint=f"git config --global --add safe.directory {Path.cwd()}",
+        )
+    raise NotFound(
+        "this folder is in no git repository with a working tree",
+        cause=f"looked in {Path.cwd()} and above",
+        hint="git init && git add -A && git commit -m start",
+    )
+
+
 def commit_for(at: Here, ref: str | None) -> tuple[str, str]:
     """Return (branch, commit) for a ref, or for the working tree as it stands, uncommitted edits included."""
-    from headway.forges.git_snapshot import snapshot_worktree
-
     if ref is not None:
-        sha = _git("rev-parse", "--verify", "--quiet", "--end-of-options", f"{ref}^{{commit}}")
+        sha = resolve(ref)
         if sha is None:
-            raise UsageError(f"{ref!r} names no commit", hint="git log --oneline, git branch")
-        return ref, sha
+            raise UsageError(f"{ref!r} names no commit", hint="git branch --all, or git log --oneline")
+        return _branch_of(ref, at), sha
+    _check_has_config(at)
     if at.is_dirty:
+        from headway.forges.git_snapshot import snapshot_worktree
+
         return f"{at.branch or 'detached'}+dirty", snapshot_worktree(at.root)
-    sha = _git("rev-parse", "--verify", "--quiet", "HEAD")
+    sha = resolve("HEAD")
     if sha is None:
         raise UsageError("there is no commit yet", hint="git add -A && git commit -m start")
-    return at.branch, sha
+    return at.branch or "detached", sha
+
+
+def resolve(ref: str) -> str | None:
+    """Return the commit that a branch, tag or digest names; None when it names none."""
+    return _git("rev-parse", "--verify", "--quiet", "--end-of-options", f"{ref}^{{commit}}")
+
+
+def _branch_of(ref: str, at: Here) -> str:
+    """HEAD~1 is no branch: what people see later must say where it stood."""
+    if _git("show-ref", "--verify", "--quiet", f"refs/heads/{ref}") is not None:
+        return ref
+    return at.branch if ref in ("HEAD", "@") and at.branch else "detached"
+
+
+def _check_has_config(at: Here) -> None:
+    listing = ("ls-files", "--cached", "--others", "--exclude-standard", "--", "headway.yaml", "*/headway.yaml")
+    if not _git("-C", str(at.root), *listing):
+        raise NotFound(
+            f"there is no headway.yaml in {at.root}", hint="headway init writes one; headway run SCRIPT needs none"
+        )
+
+
+def git_text(*arguments: str, root: Path, stdin: str = "", environment: dict[str, str] | None = None) -> str:
+    """Return what a git command prints.
+
+    Raises:
+        UsageError: it failed; git's own words are the cause.
+    """
+    done = _run("-C", str(root), *arguments, stdin=stdin, environment=environment)
+    if done.returncode != 0:
+        raise UsageError(f"git {arguments[0]} failed", cause=done.stderr.strip())
+    return done.stdout.strip()
+
+
+def is_ignored(path: Path) -> bool:
+    """Whether git leaves a file of the working tree out."""
+    return _run("check-ignore", "-q", "--", str(path)).returncode == 0
 
 
 def _git(*arguments: str) -> str | None:
-    environment = os.environ | {"GIT_OPTIONAL_LOCKS": "0"}
-    try:
-        done = subprocess.run(["git", *arguments], capture_output=True, text=True, env=environment, check=False)
-    except FileNotFoundError:
-        raise NotFound("git is not installed", hint="apt-get install git") from None
+    done = _run(*arguments)
     return done.stdout.strip() if done.returncode == 0 else None
+
+
+def _run(
+    *arguments: str, stdin: str = "", environment: dict[str, str] | None = None
+) -> subprocess.CompletedProcess[str]:
+    whole = os.environ | {"GIT_OPTIONAL_LOCKS": "0", "LC_ALL": "C.UTF-8"} | (environment or {})
+    try:
+        return subprocess.run(["git", *arguments], input=stdin, capture_output=True, text=True, env=whole, check=False)
+    except FileNotFoundError:
+        raise NotFound(
+            "git is not installed, or not on PATH",
+            cause="Headway reads every commit with git",
+            hint="apt-get install git, or brew install git",
+        ) from None

@@ -1,80 +1,124 @@
-"""`headway`: the verbs of a comment, in the terminal; one line a verb, the rest lives beside it."""
+"""`headway`: the verbs of a comment, in the terminal. Only the verb that is asked for is loaded."""
 
 from __future__ import annotations
 
+import os
 import sys
+from typing import TYPE_CHECKING, Any
 
-import click
-import typer
+from headway.cli.output import note, print_error, say
+from headway.cli.verbs import BY_NAME, VERBS, Listed, help_page
+from headway.errors import HeadwayError, UsageError
 
-from headway.cli import (
-    change,
-    config,
-    data,
-    endpoints,
-    judge,
-    models,
-    runs,
-    secrets,
-    server,
-    ship,
-    start,
-    work,
-)
-from headway.cli.output import print_error
-from headway.errors import HeadwayError
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
-app = typer.Typer(
-    name="headway",
-    help="From a pull-request comment to a served model, and back.",
-    no_args_is_help=True,
-    rich_markup_mode=None,
-    pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"]},
-)
+    import typer
 
-for panel, verbs in (
-    ("Start", (start.init, start.doctor, start.login, start.version)),
-    ("Work", (work.run, work.plan, work.train, work.tune, work.stop, work.retry, work.logs, runs.diff)),
-    ("Judge", (judge.gate, judge.report, judge.override)),
-    ("Ship", (ship.deploy, ship.approve, ship.rollback, ship.why)),
-):
-    for verb in verbs:
-        app.command(rich_help_panel=panel)(verb)
-
-for name, panel, group in (
-    ("server", "Start", server.app),
-    ("config", "Start", config.app),
-    ("secrets", "Start", secrets.app),
-    ("change", "Work", change.app),
-    ("jobs", "Work", work.jobs),
-    ("runs", "Work", runs.app),
-    ("models", "Ship", models.app),
-    ("endpoints", "Ship", endpoints.app),
-    ("monitor", "Watch", data.monitor),
-    ("data", "Data", data.app),
-):
-    app.add_typer(group, name=name, rich_help_panel=panel)
+PROGRAM = "headway"
+_COMPLETING = "_HEADWAY_COMPLETE"
+_COMPLETION_OPTIONS = ("--install-completion", "--show-completion")
 
 
 def run() -> None:
     """Run one command line and leave with its exit code."""
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="replace")  # an old locale must not turn an answer into a traceback
+    words = sys.argv[1:]
     try:
-        app(standalone_mode=False)
+        sys.exit(_run(words))
     except HeadwayError as error:
-        print_error(error, as_json="--json" in sys.argv)
+        print_error(error, as_json="--json" in words)
         sys.exit(error.exit_code)
-    except click.exceptions.Exit as leaving:
-        sys.exit(leaving.exit_code)
-    except (click.exceptions.Abort, KeyboardInterrupt):
-        print("interrupted", file=sys.stderr)
+    except KeyboardInterrupt:
+        note("interrupted")
         sys.exit(130)
-    except click.ClickException as error:
-        error.show()
-        sys.exit(2)
     except BrokenPipeError:
         sys.stderr.close()
         sys.exit(0)
+
+
+def _run(words: Sequence[str]) -> int:
+    if _COMPLETING in os.environ or any(word in _COMPLETION_OPTIONS for word in words[:1]):
+        return _invoke(VERBS, words)
+    if not words or words[0] in ("-h", "--help"):
+        say(help_page())
+        return 0
+    if words[0] in ("-V", "--version"):
+        return _invoke((BY_NAME["version"],), ["version"])
+    listed = BY_NAME.get(words[0])
+    if listed is None:
+        raise _unknown(words[0])
+    if listed.is_group and not listed.is_bare and len(words) == 1:
+        words = [*words, "--help"]
+    return _invoke((listed,), words)
+
+
+def _unknown(word: str) -> UsageError:
+    from headway.commands.nearest import nearest
+
+    close = nearest(word.lstrip("/"), BY_NAME)
+    what = "option" if word.startswith("-") else "verb"
+    return UsageError(
+        f"there is no {what} {word}", hint=f"headway {close}" if close else "headway --help lists the verbs"
+    )
+
+
+def _invoke(verbs: Sequence[Listed], words: Sequence[str]) -> int:
+    import typer
+
+    try:
+        left = _program(verbs)(list(words), prog_name=PROGRAM, standalone_mode=False)
+    except typer.Exit as leaving:
+        return leaving.exit_code
+    except typer.Abort:
+        raise KeyboardInterrupt from None
+    except typer.TyperException as error:
+        context = getattr(error, "ctx", None)
+        path = context.command_path if context is not None else PROGRAM
+        raise UsageError(error.format_message().rstrip("."), hint=f"{path} --help") from None
+    return left if isinstance(left, int) else 0
+
+
+def _program(verbs: Sequence[Listed]) -> typer.Typer:
+    """Return the command tree of these verbs."""
+    import typer
+
+    program = typer.Typer(
+        name=PROGRAM,
+        help="From a pull-request comment to a served model, and back.",
+        rich_markup_mode=None,
+        pretty_exceptions_enable=False,
+        add_completion=len(verbs) > 1,
+        context_settings={"help_option_names": ["-h", "--help"]},
+    )
+    program.callback()(_nothing)  # else a single verb would lose its name
+    for each in verbs:
+        found = _load(each)
+        if each.is_group:
+            program.add_typer(found, name=each.name, rich_help_panel=each.panel)
+        else:
+            program.command(each.name, rich_help_panel=each.panel)(found)
+    return program
+
+
+def _nothing() -> None:
+    """From a pull-request comment to a served model, and back."""
+
+
+def _load(listed: Listed) -> Any:
+    from importlib import import_module
+
+    module, _, attribute = listed.place.partition(":")
+    return getattr(import_module(f"headway.cli.{module}"), attribute)
+
+
+def __getattr__(name: str) -> Any:
+    # The documentation reads the whole tree; nobody else needs it whole.
+    if name == "app":
+        return _program(VERBS)
+    raise AttributeError(name)
 
 
 if __name__ == "__main__":

@@ -1,28 +1,41 @@
-"""`headway runs` and `headway diff`: what runs logged, through the MLflow wire."""
+"""`headway runs`: what training code logged, through the MLflow wire."""
 
 from __future__ import annotations
 
+import csv
+import io
+import json
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from headway.cli.client import connect
-from headway.cli.judge import find_job
-from headway.cli.output import print_json, say, table
-from headway.cli.work import Json
+from headway.cli.client import Client, connect
+from headway.cli.options import Json, Limit, Yes
+from headway.cli.output import note, print_json, say, short, table
+from headway.cli.progress import numbers_text
+from headway.errors import Conflict, UsageError
 
-app = typer.Typer(help="MLflow runs.", no_args_is_help=True)
+app = typer.Typer(help="MLflow runs.", invoke_without_command=True)
+
+RunId = Annotated[str, typer.Argument(help="Run id, or its first characters (6 or more).", metavar="RUN")]
+Filter = Annotated[str, typer.Option("--filter", help="MLflow's language: metrics.auc > 0.7 and params.lr = '0.1'")]
+Order = Annotated[str | None, typer.Option("--order", help="metrics.auc DESC")]
+
+MOST = 1000  # that the server gives at once
+
+
+@app.callback()
+def _list_by_default(context: typer.Context, as_json: Json = False) -> None:
+    """MLflow runs; without a verb, the newest are listed."""
+    if context.invoked_subcommand is None:
+        list_runs(as_json=as_json)
 
 
 @app.command("list")
-def list_runs(
-    where: Annotated[str, typer.Option("--filter", help="metrics.auc > 0.7 and params.lr = '0.1'")] = "",
-    order: Annotated[str | None, typer.Option("--order", help="metrics.auc DESC")] = None,
-    limit: Annotated[int, typer.Option(help="How many.")] = 20,
-    as_json: Json = False,
-) -> None:
+def list_runs(where: Filter = "", order: Order = None, limit: Limit = 20, as_json: Json = False) -> None:
     """List runs by MLflow's filter language, newest first."""
-    found = connect().get("/runs", filter=where, order=order, limit=limit)
+    found = _find(connect(), where, order, limit)
     if as_json:
         print_json(found)
         return
@@ -31,51 +44,156 @@ def list_runs(
             each["info"]["run_id"][:8],
             each["info"]["name"],
             each["info"]["status"],
-            "  ".join(f"{name} {value['value']:.4g}" for name, value in _shown(each["metrics"])),
+            each["tags"].get("headway.job"),
+            numbers_text(_values(each)),
         ]
         for each in found
     ]
-    table(["run", "name", "status", "metrics"], rows, empty="no runs match")
+    empty = "no runs match" if where else "no runs yet: headway train"
+    table(["run", "name", "status", "job", "metrics"], rows, empty=empty)
 
 
-def _shown(metrics: dict[str, Any]) -> list[tuple[str, Any]]:
-    return [(name, value) for name, value in metrics.items() if not name.startswith("system/")][:4]
+def _find(client: Client, where: str, order: str | None, limit: int) -> list[dict[str, Any]]:
+    try:
+        return list(client.get("/runs", filter=where, order=order, limit=limit))
+    except UsageError as error:
+        hint = error.hint or "headway runs list --filter \"metrics.auc > 0.7 and params.lr = '0.1'\""
+        raise UsageError(error.message, cause=error.cause, hint=hint) from None
+
+
+def _values(run: dict[str, Any]) -> dict[str, float]:
+    """The latest metrics that the code logged; what Headway itself measured is left out."""
+    return {name: each["value"] for name, each in run["metrics"].items() if not name.startswith("system/")}
 
 
 @app.command()
-def show(run: Annotated[str, typer.Argument(help="Run id, or its first 8 characters.")], as_json: Json = False) -> None:
+def show(run: RunId, as_json: Json = False) -> None:
     """Show one run."""
     found = connect().get(f"/runs/{run}")
     if as_json:
         print_json(found)
         return
     info = found["info"]
-    say(f"run {info['run_id']}  {info['name']}  {info['status']}")
-    for kind in ("params", "tags"):
-        table([kind[:-1], "value"], sorted(found[kind].items()), empty=f"no {kind}")
+    say(f"run {info['run_id']}  {info['name']}  {info['status']}\n")
     rows = [[name, each["value"], each["step"]] for name, each in sorted(found["metrics"].items())]
     table(["metric", "latest", "step"], rows, empty="no metrics")
+    for kind in ("params", "tags"):
+        if found[kind]:
+            say("")
+        table([kind[:-1], "value"], sorted(found[kind].items()), empty=f"no {kind}")
 
 
-def diff(
-    job: Annotated[str | None, typer.Argument(help="Job number; the newest when left out.")] = None,
-    other: Annotated[str | None, typer.Argument(help="Another job; the baseline when left out.")] = None,
+@app.command()
+def compare(runs: Annotated[list[str], typer.Argument(help="Two or more runs.")], as_json: Json = False) -> None:
+    """Show params and metrics of runs side by side; what is equal everywhere is left out."""
+    if len(runs) < 2:
+        raise UsageError("one run has nothing to be compared with", hint=f"headway runs compare {runs[0]} OTHER")
+    client = connect()
+    found = [client.get(f"/runs/{run}") for run in runs]
+    sides = [{"params": each["params"], "metrics": _values(each)} for each in found]
+    if as_json:
+        print_json([{"run_id": each["info"]["run_id"], **side} for each, side in zip(found, sides, strict=True)])
+        return
+    rows: list[list[object]] = []
+    for kind in ("params", "metrics"):
+        for name in sorted({name for side in sides for name in side[kind]}):
+            values = [side[kind].get(name) for side in sides]
+            if kind == "metrics" or len(set(values)) > 1:
+                rows.append([kind[:-1], name, *values])
+    table(["", "name", *(short(each["info"]["run_id"]) for each in found)], rows, empty="nothing was logged")
+
+
+@app.command()
+def tag(
+    run: RunId,
+    pairs: Annotated[list[str], typer.Argument(help="key=value ...", metavar="KEY=VALUE")],
     as_json: Json = False,
 ) -> None:
-    """Show what changed between two jobs beside what moved."""
+    """Set tags of a run."""
+    wanted = dict(_pair(each) for each in pairs)
     client = connect()
-    found = client.get(f"/jobs/{find_job(client, job, None)}/compare", **{"with": other})
+    run_id = client.get(f"/runs/{run}")["info"]["run_id"]
+    for key, value in wanted.items():
+        client.wire("POST", "mlflow/runs/set-tag", run_id=run_id, key=key, value=value)
     if as_json:
-        print_json(found)
+        print_json({"run_id": run_id, "tags": wanted})
+    else:
+        say(f"tagged {run_id[:8]}: " + ", ".join(f"{key}={value}" for key, value in wanted.items()))
+
+
+def _pair(text: str) -> tuple[str, str]:
+    key, sign, value = text.partition("=")
+    if not sign or not key:
+        raise UsageError(f"{text!r} is no key=value", hint="headway runs tag RUN note=good")
+    if key.startswith(("mlflow.", "headway.")):
+        raise UsageError(f"{key} is written by the code or by Headway only", hint="choose a name of your own")
+    return key, value
+
+
+@app.command()
+def delete(run: RunId, yes: Yes = False, as_json: Json = False) -> None:
+    """Hide a run from lists, as MLflow's own client does; a job's verdict keeps what it saw."""
+    client = connect()
+    info = client.get(f"/runs/{run}")["info"]
+    run_id = info["run_id"]
+    if not yes:
+        raise UsageError(f"this deletes run {run_id[:8]} ({info['name']})", hint=f"headway runs delete {run_id} --yes")
+    client.wire("POST", "mlflow/runs/delete", run_id=run_id)
+    if as_json:
+        print_json({"run_id": run_id, "deleted": True})
+    else:
+        say(f"deleted {run_id[:8]}")
+
+
+@app.command()
+def export(
+    into: Annotated[Path | None, typer.Argument(help="A .csv or .json file; standard output when left out.")] = None,
+    where: Filter = "",
+    order: Order = None,
+    limit: Limit = MOST,
+    force: Annotated[bool, typer.Option("--force", help="Write over an existing file.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Write runs with their params and latest metrics as CSV (or JSON): one row a run."""
+    is_csv = not as_json if into is None else into.suffix != ".json"
+    if into is not None and into.exists() and not force:
+        raise Conflict(f"{into} is there already", hint=f"headway runs export {into} --force")
+    rows = [_row(each) for each in _find(connect(), where, order, limit)]
+    text = _csv(rows) if is_csv else json.dumps(rows, indent=2) + "\n"
+    if into is None:
+        say(text.rstrip("\n"))
         return
-    rows = [[name, before, now, _delta(before, now)] for name, (before, now) in found["metrics"].items()]
-    table(["metric", f"#{found['other']}", f"#{found['job']}", "change"], rows, empty="no metrics")
-    changed = found["changed"]
-    say(f"files   {', '.join(changed['files']) or 'same'}")
-    for kind in ("params", "data", "packages"):
-        moved = ", ".join(f"{name} {a or 'absent'} → {b or 'absent'}" for name, (a, b) in changed[kind].items())
-        say(f"{kind:<8}{moved or 'same'}")
+    into.write_text(text, encoding="utf-8")
+    if as_json:
+        print_json({"path": str(into), "runs": len(rows)})
+    else:
+        say(f"{len(rows)} runs in {into}")
+    if len(rows) == limit:
+        note(f"note: stopped at {limit} runs; --filter picks others")
 
 
-def _delta(before: float | None, now: float | None) -> str | None:
-    return None if before is None or now is None else f"{now - before:+.4g}"
+def _row(run: dict[str, Any]) -> dict[str, Any]:
+    info = run["info"]
+    return {
+        "run_id": info["run_id"],
+        "name": info["name"],
+        "status": info["status"],
+        "job": run["tags"].get("headway.job", ""),
+        "commit": run["tags"].get("mlflow.source.git.commit", ""),
+        **{f"params.{name}": value for name, value in run["params"].items()},
+        **{f"metrics.{name}": value for name, value in _values(run).items()},
+    }
+
+
+def _csv(rows: list[dict[str, Any]]) -> str:
+    columns = list(dict.fromkeys(name for row in rows for name in row))
+    written = io.StringIO()
+    writer = csv.DictWriter(written, columns, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows({name: _harmless(value) for name, value in row.items()} for row in rows)
+    return written.getvalue()
+
+
+def _harmless(value: object) -> object:
+    """A text that a spreadsheet would take for a formula is quoted, since params are anybody's."""
+    return f"'{value}" if isinstance(value, str) and value.startswith(("=", "+", "@", "\t")) else value

@@ -6,40 +6,40 @@ import os
 import signal
 import time
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
-from headway.cli.client import connect, data_folder, running_server
-from headway.cli.output import note, print_json, say
-from headway.cli.work import Json
-from headway.errors import HeadwayError, Unreachable, UsageError
+from headway.cli.client import connect, server_url
+from headway.cli.find_server import announced, damaged, data_folder, is_held, running_server
+from headway.cli.options import Json, Yes
+from headway.cli.output import megabytes, note, print_json, say
+from headway.errors import Conflict, HeadwayError, StorageFull, Unreachable, UsageError
 
-app = typer.Typer(help="The server of this data directory.", no_args_is_help=True)
+app = typer.Typer(help="The server of this data directory.")
 
-STOP_SECONDS = 20.0
+STOP_SECONDS = 30.0
+_FULL = 28  # errno.ENOSPC
 
 
 @app.command()
 def start(
     host: Annotated[str | None, typer.Option(help="Address to listen on.")] = None,
-    port: Annotated[int | None, typer.Option(help="Port; 0 takes a free one.")] = None,
+    port: Annotated[int | None, typer.Option(help="Port; 0 takes a free one.", min=0, max=65535)] = None,
     auth: Annotated[str | None, typer.Option(help="token, or none (loopback only).")] = None,
 ) -> None:
     """Run the server here until it is interrupted."""
     from dataclasses import replace
 
-    from headway.auth.first_start import FILE_NAME
-    from headway.server import LOOPBACK, serve
+    from headway.server import LOOPBACK
     from headway.settings import Settings
 
     settings = Settings.from_environment()
-    if host is not None:
-        settings = replace(settings, host=host)
-    if port is not None:
-        settings = replace(settings, port=port)
-    if auth is not None:
-        settings = replace(settings, auth=auth)
+    given: dict[str, Any] = {"host": host, "port": port, "auth": auth}
+    settings = replace(settings, **{name: value for name, value in given.items() if value is not None})
+    settings = replace(settings, data=settings.data.absolute())
+    if settings.auth not in ("token", "none"):
+        raise UsageError(f"auth {settings.auth!r} is not known", hint="--auth token, or --auth none")
     if settings.host not in LOOPBACK and not settings.public_url.startswith("https://"):
         raise UsageError(
             f"listening on {settings.host} would send tokens in the clear",
@@ -48,37 +48,93 @@ def start(
         )
     if settings.auth == "none":
         note("auth is off: everybody on this machine is an administrator of this server")
+    _serve(settings)
+
+
+def _serve(settings: Any) -> None:
+    from sqlalchemy.exc import DatabaseError
+
+    from headway.auth.first_start import FILE_NAME
+    from headway.server import serve
+
     note(f"data in {settings.data}; login token in {settings.data / FILE_NAME}; stop with Ctrl-C")
-    serve(settings)
+    _let_lookers_pass(settings.data)
+    try:
+        serve(settings)
+    except OSError as error:
+        if error.errno == _FULL:
+            raise StorageFull(f"the disk of {settings.data} is full", hint="free space, then the same again") from None
+        raise UsageError(
+            f"{settings.data} cannot be used as data directory",
+            cause=error.strerror or str(error),
+            hint="set HEADWAY_DATA to a folder that you may write to",
+        ) from None
+    except DatabaseError as error:
+        if not any(sign in str(error) for sign in ("not a database", "malformed")):
+            raise
+        raise damaged(settings.data) from None
+
+
+def _let_lookers_pass(data: Path) -> None:
+    """A terminal that looks whether a server runs holds the lock for a moment; that is no other server."""
+    for _ in range(20):
+        if announced(data) is not None or not is_held(data):
+            return
+        time.sleep(0.05)
 
 
 @app.command()
 def status(as_json: Json = False) -> None:
-    """Say whether a server runs on this data directory, and where."""
-    found = running_server(data_folder())
+    """Say whether a server runs on this data directory, and where; exit 6 when none does."""
+    if server_url():
+        _remote_status(as_json=as_json)
+        return
+    data = data_folder()
+    found = running_server(data)
     if as_json:
-        print_json(found or {"running": False})
+        print_json({"running": found is not None, **(found or {}), "data": str(data)})
     elif found is None:
-        say(f"no server runs on {data_folder()}")
+        say(f"no server runs on {data}")
+        note("Next: any verb starts one that stops when idle; headway server start runs one here")
     else:
-        say(f"{found['url']}  process {found['pid']}  version {found['version']}  data {data_folder()}")
+        say(f"{found['url']}  process {found['pid']}  version {found['version']}  data {data}")
     if found is None:
         raise typer.Exit(code=6)
 
 
+def _remote_status(*, as_json: bool) -> None:
+    client = connect(start=False)
+    about = client.get("/server")
+    if as_json:
+        print_json({"running": True, "url": client.url, "version": about["version"], "user": about["user"]})
+    else:
+        say(f"{client.url}  version {about['version']}  {about['user']} ({about['role']})")
+
+
 @app.command()
-def stop() -> None:
-    """Stop the server; trainings and endpoints go on."""
-    found = running_server(data_folder())
+def stop(as_json: Json = False) -> None:
+    """Stop the server of this data directory; trainings and endpoints go on."""
+    data = data_folder()
+    found = running_server(data)
     if found is None:
-        raise Unreachable(f"no server runs on {data_folder()}")
-    os.kill(int(found["pid"]), signal.SIGTERM)
+        raise Unreachable(f"no server runs on {data}")
+    try:
+        os.kill(int(found["pid"]), signal.SIGTERM)
+    except ProcessLookupError:
+        pass  # it was faster
+    except PermissionError:
+        raise HeadwayError(
+            f"process {found['pid']} belongs to somebody else", hint="ask whoever started it to stop it"
+        ) from None
     deadline = time.monotonic() + STOP_SECONDS
-    while running_server(data_folder()) is not None:
+    while is_held(data):
         if time.monotonic() > deadline:
             raise HeadwayError("the server does not stop", hint=f"kill -9 {found['pid']} loses nothing acknowledged")
         time.sleep(0.1)
-    say("stopped; what was running goes on and is found again at the next start")
+    if as_json:
+        print_json({"stopped": found["pid"]})
+    else:
+        say("stopped; what was running goes on and is found again at the next start")
 
 
 @app.command()
@@ -88,7 +144,8 @@ def backup(folder: Annotated[Path, typer.Argument(help="A new folder.")], as_jso
     if as_json:
         print_json(made)
     else:
-        say(f"{made['files']} files, {made['size'] / 1e6:.1f} MB in {made['path']}")
+        say(f"{made['files']} files, {megabytes(made['size'])} in {made['path']}")
+        note(f"Next, where it is needed: HEADWAY_DATA=NEW-FOLDER headway server restore {made['path']}")
 
 
 @app.command()
@@ -96,18 +153,29 @@ def restore(folder: Annotated[Path, typer.Argument(help="A backup.")], as_json: 
     """Lay a backup out as this data directory, which must be new."""
     from headway.db.backup import restore as lay_out
 
-    made = lay_out(folder, data_folder())
+    data = data_folder()
+    if is_held(data):
+        raise Conflict(f"a server runs on {data}", hint="headway server stop, or choose another HEADWAY_DATA")
+    try:
+        made = lay_out(folder.absolute(), data)
+    except OSError as error:
+        raise HeadwayError(f"the backup cannot be laid out in {data}", cause=error.strerror or str(error)) from None
     if as_json:
         print_json(made)
     else:
-        say(f"{made.files} files, {made.size / 1e6:.1f} MB in {made.path}; headway server start")
+        say(f"{made.files} files, {megabytes(made.size)} in {made.path}")
+        note("Next: headway server start")
 
 
 @app.command()
-def clean(as_json: Json = False) -> None:
-    """Free what nothing refers to: environments, old attempts, build folders."""
+def clean(
+    yes: Yes = False,
+    as_json: Json = False,
+) -> None:
+    """Free what nothing refers to: environments, old attempts, build folders. No result is lost."""
+    del yes  # nothing that is referred to is touched, so nothing has to be confirmed
     freed = connect().post("/clean")
     if as_json:
         print_json(freed)
     else:
-        say("  ".join(f"{name} {size / 1e6:.1f} MB" for name, size in freed.items()) + " freed")
+        say("freed " + ", ".join(f"{name} {megabytes(size)}" for name, size in freed.items()))

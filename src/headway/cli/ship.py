@@ -8,15 +8,17 @@ from typing import Annotated, Any
 import typer
 
 from headway.cli.client import Client, connect
+from headway.cli.find_job import find_job, job_number
 from headway.cli.follow import follow, give
 from headway.cli.here import here
-from headway.cli.judge import OfChange, find_job
-from headway.cli.output import note, print_json, say
-from headway.cli.work import Detach, Json, Project
+from headway.cli.options import Detach, DryRun, Json, OfChange, Project
+from headway.cli.output import clean_line, clean_text, note, print_json, say
+from headway.cli.progress import Progress
 from headway.errors import HeadwayError
 
 To = Annotated[str | None, typer.Option("--to", help="Environment; the project's own when left out.")]
 
+POLL = 0.3
 RESTING = ("waiting", "promoted", "rolled_back", "failed", "refused")
 
 
@@ -25,16 +27,15 @@ def deploy(
     to: To = None,
     project: Project = None,
     change: OfChange = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would happen.")] = False,
+    dry_run: DryRun = False,
     detach: Detach = False,
     as_json: Json = False,
 ) -> None:
-    """Release the model of a job: staging, approval, canary, production."""
+    """Release the model of a job: staging and its test, approval, canary, production."""
     client = connect()
     number = find_job(client, job, change) if job is not None or change is not None else ""
     text = _text("deploy", number, to=to, project=project, dry_run=dry_run)
-    shown = _say(client, text, number, change)
-    _follow_release(client, shown, as_json=as_json, detach=detach or dry_run)
+    _release(client, text, number, change, as_json=as_json, detach=detach or dry_run)
 
 
 def approve(
@@ -46,22 +47,21 @@ def approve(
     as_json: Json = False,
 ) -> None:
     """Let the release that waits go on to production."""
-    client = connect()
-    number = (job or "").lstrip("#")
+    number = job_number(job) if job else ""
     text = _text("approve", number, to=to, project=project)
-    _follow_release(client, _say(client, text, number, change), as_json=as_json, detach=detach)
+    _release(connect(), text, number, change, as_json=as_json, detach=detach)
 
 
 def rollback(
     environment: Annotated[str | None, typer.Argument(help="Environment: production.")] = None,
     project: Project = None,
     change: OfChange = None,
+    detach: Detach = False,
     as_json: Json = False,
 ) -> None:
     """Go back to the version that served before, in one step."""
-    client = connect()
     text = _text("rollback", environment or "", project=project)
-    _follow_release(client, _say(client, text, "", change), as_json=as_json, detach=False)
+    _release(connect(), text, "", change, as_json=as_json, detach=detach)
 
 
 def why(
@@ -73,43 +73,51 @@ def why(
     if as_json:
         print_json(links)
         return
+    width = max(len(link["what"]) for link in links)
     for link in links:
-        say(f"{link['what']:>14}  {link['value']}  {link['detail']}".rstrip())
+        say(clean_line(f"{link['what']:>{width}}  {link['value']}  {link['detail']}".rstrip()))
 
 
 def _text(verb: str, number: str, *, to: str | None = None, project: str | None, dry_run: bool = False) -> str:
-    words = [f"/{verb}", number.lstrip("#")]
+    words = [f"/{verb}", number]
     words += ["--to", to] if to else []
     words += ["--project", project] if project else []
     words += ["--dry-run"] if dry_run else []
     return " ".join(word for word in words if word)
 
 
-def _say(client: Client, text: str, number: str, change: int | None) -> dict[str, Any]:
+def _release(client: Client, text: str, number: str, change: int | None, *, as_json: bool, detach: bool) -> None:
     at = here(client)
     if change is None and number:
         change = client.get(f"/jobs/{number}")["job"]["change"]
     where: dict[str, Any] = {"branch": at.default_branch} if change is None else {"change": change}
-    return give(client, at.repo, text, **where)
+    before = {each["id"] for each in client.get("/releases")}
+    shown = give(client, at.repo, text, **where)
+    release = None if detach else _meant(client, shown["command"], before)
+    follow(client, shown | {"jobs": []}, as_json=as_json and release is None, detach=True)
+    if release is not None:
+        _until_rest(client, release, is_wanted=shown["command"]["verb"] == "rollback", as_json=as_json)
 
 
-def _follow_release(client: Client, shown: dict[str, Any], *, as_json: bool, detach: bool) -> None:
-    follow(client, shown | {"jobs": []}, as_json=as_json and detach, detach=True)
-    command = shown["command"]
-    found = [] if detach else client.get("/releases", project=command["project"])
-    if not found:
-        return
-    release = _until_resting(client, found[0], is_quiet=as_json)
+def _meant(client: Client, command: dict[str, Any], before: set[str]) -> dict[str, Any] | None:
+    """Return the release that a command made or moved: a new one, else one under way, else the newest."""
+    found: list[dict[str, Any]] = client.get("/releases", project=command["project"])
+    new = [each for each in found if each["id"] not in before]
+    moving = [each for each in found if each["state"] not in RESTING]
+    return next(iter(new or moving or found), None)
+
+
+def _until_rest(client: Client, release: dict[str, Any], *, is_wanted: bool, as_json: bool) -> None:
+    release = _until_resting(client, release, is_quiet=as_json)
     title = f"{release['model']} v{release['version']}"
     if as_json:
         print_json(release)
     else:
-        say(f"{title} to {release['environment']}: {release['state']} {release['reason']}".rstrip())
+        say(clean_line(f"{title} to {release['environment']}: {release['state']} {release['reason']}".rstrip()))
         if release["test_output"]:
-            say(release["test_output"])
-    if release["state"] == "waiting":
-        note("Next: headway approve")
-    is_wanted = command["verb"] == "rollback"
+            say(clean_text(release["test_output"]))
+    if release["state"] == "waiting" and not as_json:
+        note(f"Next: headway approve --project {release['project']}")
     if release["state"] in ("failed", "refused") or (release["state"] == "rolled_back" and not is_wanted):
         raise HeadwayError(
             f"{title} {release['state'].replace('_', ' ')}",
@@ -119,12 +127,18 @@ def _follow_release(client: Client, shown: dict[str, Any], *, as_json: bool, det
 
 
 def _until_resting(client: Client, release: dict[str, Any], *, is_quiet: bool) -> dict[str, Any]:
-    told = ""
-    while release["state"] not in RESTING:
-        now = f"{release['model']} v{release['version']}: {release['state']} {release['reason']}".rstrip()
-        if now != told and not is_quiet:
-            note(f"· {now}")
-        told = now
-        time.sleep(0.3)
-        release = client.get(f"/releases/{release['id']}")
+    progress = Progress(is_quiet=is_quiet)
+    try:
+        while release["state"] not in RESTING:
+            progress.state(f"{release['model']} v{release['version']}: {release['state']} {release['reason']}".rstrip())
+            time.sleep(POLL)
+            release = client.get(f"/releases/{release['id']}")
+    except KeyboardInterrupt:
+        progress.clear()
+        if not is_quiet:
+            environment = f"{release['project']}-{release['environment']}"
+            note(f"\nthe release goes on without you: headway endpoints show {environment}")
+        raise
+    finally:
+        progress.clear()
     return release

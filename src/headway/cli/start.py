@@ -1,4 +1,4 @@
-"""The verbs of the first five minutes: init, doctor, login, version."""
+"""The verbs of the first five minutes: init, doctor, version."""
 
 from __future__ import annotations
 
@@ -7,15 +7,17 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from headway.cli.client import connect, data_folder
-from headway.cli.output import note, print_json, say, table
-from headway.cli.work import Json
-from headway.errors import Conflict, NotFound
+from headway.cli.options import Json
+from headway.cli.output import count, note, print_json, say, table
+from headway.errors import Conflict, NotFound, UsageError
 
 if TYPE_CHECKING:
     from headway.projects.detect import Detected
 
 LARGEST = 4_000_000  # bytes of a file that is looked at
+MOST_FILES = 5000  # of a folder that is looked at
+_SKIPPED = ("node_modules", "__pycache__", "venv", "env", "site-packages", "dist", "build")
+_READ = (".py", ".toml", ".txt", ".lock", ".yaml", ".yml", ".cfg")
 
 
 def init(
@@ -27,9 +29,13 @@ def init(
     from headway.projects.detect import detect, project_name
     from headway.projects.write import smallest
 
+    if not folder.is_dir():
+        raise NotFound(f"there is no folder {folder}")
     target = folder / "headway.yaml"
     if target.exists() and not force:
         raise Conflict(f"{target} is there already", hint="headway config validate, or headway init --force")
+    if not as_json:
+        note("Looking at this folder …")
     found = detect(_files(folder))
     if found.script is None:
         raise NotFound(
@@ -40,70 +46,85 @@ def init(
     name = project_name(folder.resolve().name)
     metric = found.primary.name if found.primary else None
     text = smallest(name=name, script=found.script, metric=metric, goal=found.goal)
-    target.write_text(text, encoding="utf-8")
+    try:
+        target.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise UsageError(f"{target} cannot be written", cause=error.strerror or str(error)) from None
     if as_json:
         print_json({"found": found, "written": str(target)})
         return
-    for what, told in _told(found):
-        note(f"  {what:<15}{told}")
-    say(f"Wrote {target} ({len(text.splitlines())} lines). Nothing else was changed.")
-    note("Next: git add headway.yaml && git commit -m headway, then: headway train")
+    for sign, what, told in _told(folder, found):
+        note(f"  {sign} {what:<17}{told}")
+    say(f"Wrote {target} ({count(len(text.splitlines()), 'line')}). Nothing else was changed.")
+    is_in_git = _repository(folder) is not None
+    note("Next: headway run" if is_in_git else "Next: git init && git add -A && git commit -m start && headway run")
 
 
-def _told(found: Detected) -> list[tuple[str, str]]:
-    primary = found.primary
+def _told(folder: Path, found: Detected) -> list[tuple[str, str, str]]:
+    repository = _repository(folder)
+    mlflow, primary = found.mlflow, found.primary
+    environment = ", ".join(part for part in (found.lockfile, f"Python {found.python}" if found.python else "") if part)
     return [
-        ("environment", found.lockfile or "no lock file: a bare Python"),
-        ("entry point", found.script or "none"),
-        ("tracking", f"MLflow, kept as it is ({found.mlflow.place})" if found.mlflow else "none: write metrics.json"),
-        (
-            "primary metric",
-            f"{primary.name}, {found.goal} (seen in {primary.place})" if primary else "none: add metrics:",
-        ),
+        ("✓", "git repository", str(repository)) if repository else ("!", "git repository", "none yet"),
+        ("✓", "environment", environment) if found.lockfile else ("!", "environment", _no_lock(found)),
+        ("✓", "entry point", f"{found.script} (logs to MLflow at {mlflow.place}: kept as it is)")
+        if mlflow
+        else ("✓", "entry point", f"{found.script} (no MLflow: metrics.json is read where it writes one)"),
+        ("✓", "primary metric", f"{primary.name} (seen in {primary.place}), {found.goal}")
+        if primary
+        else ("!", "primary metric", "none seen: add `metrics: {NAME: {goal: maximize}}` for a verdict"),
     ]
+
+
+def _no_lock(found: Detected) -> str:
+    if found.other_lockfile:
+        return f"{found.other_lockfile} is not read: write requirements.txt or uv.lock"
+    return "no lock file: a bare Python, without packages"
+
+
+def _repository(folder: Path) -> Path | None:
+    """The root of the repository around a folder, found without git."""
+    here = folder.resolve()
+    return next((each for each in (here, *here.parents) if (each / ".git").exists()), None)
 
 
 def _files(folder: Path) -> dict[str, bytes]:
     """Read what can tell something: scripts and lock files of the folder, links left out."""
     found: dict[str, bytes] = {}
-    for path in sorted(folder.rglob("*")):
-        relative = path.relative_to(folder)
-        is_hidden = any(part.startswith(".") or part in ("node_modules", "__pycache__") for part in relative.parts)
-        if is_hidden or path.is_symlink() or not path.is_file() or path.stat().st_size > LARGEST:
-            continue
-        if path.suffix in (".py", ".toml", ".txt", ".lock", ".yaml", ".yml", ".cfg"):
-            found[relative.as_posix()] = path.read_bytes()
+    waiting = [folder]
+    while waiting and len(found) < MOST_FILES:
+        for path in sorted(waiting.pop().iterdir()):
+            if path.name.startswith(".") or path.name in _SKIPPED or path.is_symlink():
+                continue
+            if path.is_dir():
+                waiting.append(path)
+            elif path.suffix in _READ and path.is_file() and path.stat().st_size <= LARGEST:
+                found[path.relative_to(folder).as_posix()] = path.read_bytes()
     return found
 
 
-def doctor(as_json: Json = False) -> None:
-    """Check Python, git, uv, sandbox, disk, database; exit 1 when something is broken."""
-    items = connect().get("/doctor")
+def doctor(
+    live: Annotated[str | None, typer.Option("--live", help="OWNER/REPO: test a forge (comes later).")] = None,
+    as_json: Json = False,
+) -> None:
+    """Check Python, git, uv, isolation, disk, database, GPU; exit 1 when something is broken."""
+    from headway import __version__
+    from headway.cli.client import connect
+    from headway.errors import NotThereYet
+
+    if live is not None:
+        raise NotThereYet("doctor --live is not there yet", cause="it needs the GitHub door", hint="headway doctor")
+    client = connect()
+    items = client.get("/doctor")
     if as_json:
         print_json(items)
     else:
+        say(f"headway {__version__}  {client.url}")
         signs = {"ok": "✓", "warn": "!", "fail": "✗"}
-        table(
-            ["", "what", "found", "hint"],
-            [[signs[i["state"]], i["name"], i["found"], i["hint"]] for i in items],
-            empty="",
-        )
+        rows = [[signs[each["state"]], each["name"], each["found"], each["hint"] or " "] for each in items]
+        table([" ", "what", "found", "hint"], rows, empty="nothing was checked")
     if any(item["state"] == "fail" for item in items):
         raise typer.Exit(code=1)
-
-
-def login(as_json: Json = False) -> None:
-    """Print the address that logs a browser in; on this machine the terminal is logged in already."""
-    from headway.auth.first_start import read_first_token
-
-    client = connect()
-    token = read_first_token(data_folder()) or ""
-    address = f"{client.url}/login#token={token}"
-    if as_json:
-        print_json({"url": client.url, "user": client.get("/server")["user"]})
-    else:
-        say(address)
-        note("the address carries your token: do not pass it on")
 
 
 def version(as_json: Json = False) -> None:
