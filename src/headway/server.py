@@ -24,10 +24,12 @@ from starlette.routing import Mount
 from headway import __version__
 from headway.api.mlflow.app import MlflowWire
 from headway.api.mlflow.segment import OneSegmentProtocol
-from headway.api.v1 import api_routes
+from headway.api.v1 import absent_routes, api_routes
 from headway.app import App, open_app
 from headway.auth.first_start import first_token
-from headway.errors import Conflict, UsageError
+from headway.commands.model import CommandState
+from headway.commands.store import CommandStore
+from headway.errors import Conflict, HeadwayError, UsageError
 from headway.forges.local import os_user
 from headway.jobs.store import JobStore
 from headway.logs import configure, logger
@@ -48,7 +50,8 @@ class Front:
     def __init__(self, app: App, wire: MlflowWire, port: int) -> None:
         """Mount pages and API beside the wire."""
         self._wire = wire
-        self._rest = Starlette(routes=[Mount("/api/v1", routes=api_routes(app)), *web_routes(app)])
+        api = Mount("/api/v1", routes=[*api_routes(app), *absent_routes(app)])
+        self._rest = Starlette(routes=[api, *web_routes(app)])
         self._hosts = allowed_hosts(app.settings.host, port, app.settings.public_url)
         self.last_request_at = time.monotonic()
 
@@ -82,7 +85,7 @@ def serve(settings: Settings) -> None:
             cause="without auth every caller is an administrator",
             hint="leave out --auth none, or listen on 127.0.0.1",
         )
-    settings.data.mkdir(mode=0o700, parents=True, exist_ok=True)
+    _make_private(settings.data)
     with _only_server(settings.data):
         # What a killed server left behind would send people to a dead port.
         (settings.data / "server.json").unlink(missing_ok=True)
@@ -112,6 +115,21 @@ def serve(settings: Settings) -> None:
             app.close()
 
 
+def _make_private(data: Path) -> None:
+    """Make the data directory, and take from others what an earlier `mkdir` let them see of it."""
+    data.mkdir(mode=0o700, parents=True, exist_ok=True)
+    if data.stat().st_mode & 0o077 == 0:
+        return
+    try:
+        data.chmod(0o700)
+    except PermissionError as error:
+        raise UsageError(
+            f"{data} can be read by others",
+            cause="it holds every secret and every model, and it belongs to another user",
+            hint=f"chmod 700 {data}, or choose another folder with HEADWAY_DATA",
+        ) from error
+
+
 def _ignore(_number: int, _frame: FrameType | None) -> None:
     """Take a signal that has done its work."""
 
@@ -121,6 +139,7 @@ def _uvicorn_config(front: Front) -> uvicorn.Config:
         front,
         loop="uvloop",  # it sets TCP_NODELAY on accepted sockets; asyncio's does not (tracking-store.md)
         http=OneSegmentProtocol,  # head and body of a small answer leave together
+        ws="none",
         lifespan="off",
         log_config=None,
         access_log=False,
@@ -232,11 +251,19 @@ def _listen(settings: Settings) -> socket.socket:
 def _stop_when_idle(app: App, front: Front, server: uvicorn.Server) -> None:
     while not server.should_exit:
         time.sleep(min(app.settings.idle_stop, 5))
-        if time.monotonic() - front.last_request_at < app.settings.idle_stop:
-            continue
-        with app.database.read() as tx:
-            is_busy = bool(JobStore(tx).unfinished() or JobStore(tx).unsettled() or ReleaseStore(tx).unfinished())
-        if not is_busy:
+        if time.monotonic() - front.last_request_at >= app.settings.idle_stop and not _is_busy(app):
             logger().info("idle: stopping", seconds=app.settings.idle_stop)
             os.kill(os.getpid(), signal.SIGTERM)
             return
+
+
+def _is_busy(app: App) -> bool:
+    try:
+        with app.database.read() as tx:
+            jobs = JobStore(tx)
+            asked = CommandStore(tx).in_state(CommandState.ACCEPTED, limit=1)
+            return bool(asked or jobs.unfinished() or jobs.unsettled() or ReleaseStore(tx).unfinished())
+    except HeadwayError as error:
+        # A database that is away for a moment must not end the watching.
+        logger().warning("cannot tell whether there is work", error=error.message)
+        return True

@@ -12,7 +12,7 @@ from headway import __version__
 from headway.api.answers import Call, place
 from headway.db import schema
 from headway.db.backup import back_up
-from headway.errors import UsageError
+from headway.errors import NotFound, UsageError
 from headway.flow.checkup import check_up
 from headway.flow.cleaning import clean_up
 
@@ -70,3 +70,8 @@ def events(call: Call) -> Any:
     query = select(schema.event).where(*where).order_by(schema.event.c.seq.desc()).limit(call.number("limit", 100))
     with call.app.database.read() as tx:
         return [dict(row) for row in tx.execute(query).mappings()]
+
+
+def absent(call: Call) -> Any:
+    """Say in JSON that there is no such route: a program reads this, no person."""
+    raise NotFound(f"the API has no such route: {call.path['rest'][:80]!r}", hint="docs/reference/api.md lists them")

@@ -52,3 +52,9 @@ def api_routes(app: App) -> list[Route]:
             ("DELETE", "/repos/{repo}/secrets/{name}", Role.MAINTAINER, secrets.remove),
         )
     ]
+
+
+def absent_routes(app: App) -> list[Route]:
+    """Return what answers every other path: behind the same door, so that nobody learns which routes there are."""
+    methods = ("GET", "POST", "PUT", "PATCH", "DELETE")
+    return [route(app, method, "/{rest:path}", Role.VIEWER, about.absent) for method in methods]
