@@ -1,18 +1,14 @@
 from __future__ import annotations
 
-import os
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import pytest
-from sqlalchemy import text
 
 from contracts.forge import ForgeContract
+from fakes.databases import DATABASES, clean_database
 from fakes.repository import Repository
 from headway.clock import FixedClock
-from headway.db.connection import open_database
-from headway.db.migrate import migrate
-from headway.db.schema import metadata
 from headway.forges.git_merge import MergeMethod
 from headway.forges.local import LocalForge, os_user
 from headway.forges.model import Change, Permission, PostedComment, StatusState, WantedDeployment, WantedStatus
@@ -22,11 +18,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from headway.db.connection import Database
-
-
-URL = os.environ.get("HEADWAY_TEST_POSTGRES", "")
-# `make test-postgres` names a server; elsewhere nothing is collected for it, rather than a skip per test.
-DATABASES = ["sqlite", *([pytest.param("postgresql", marks=pytest.mark.postgres)] if URL else [])]
 
 
 class LocalWorld:
@@ -69,14 +60,8 @@ class LocalWorld:
 
 @pytest.fixture(params=DATABASES)
 def world(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[LocalWorld]:
-    database = open_database(URL if request.param == "postgresql" else f"sqlite:///{tmp_path / 'forge.db'}")
-    migrate(database)
-    if not database.is_sqlite:
-        with database.write() as tx:
-            listed = ", ".join(f'"{table.name}"' for table in metadata.sorted_tables)
-            tx.execute(text(f"truncate {listed} restart identity cascade"))
-    yield LocalWorld(tmp_path / "repository", database)
-    database.close()
+    with clean_database(request.param, tmp_path) as database:
+        yield LocalWorld(tmp_path / "repository", database)
 
 
 class TestLocalForge(ForgeContract):

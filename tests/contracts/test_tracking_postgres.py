@@ -1,20 +1,17 @@
-import os
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from contracts.tracking import TrackingContract
-from fakes.wire import empty_postgres
+from fakes.databases import clean_database, needs_postgres
 from headway.db.connection import Database
-
-URL = os.environ.get("HEADWAY_TEST_POSTGRES", "")
 
 
 @pytest.mark.postgres
-@pytest.mark.skipif(not URL, reason="HEADWAY_TEST_POSTGRES names no server")
+@needs_postgres
 class TestTrackingOnPostgres(TrackingContract):
     @pytest.fixture
-    def database(self) -> Iterator[Database]:
-        found = empty_postgres(URL)
-        yield found
-        found.close()
+    def database(self, tmp_path: Path) -> Iterator[Database]:
+        with clean_database("postgresql", tmp_path) as found:
+            yield found

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -8,11 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import Connection, select, text
+from sqlalchemy import Connection, select
 
+from fakes.databases import DATABASES, clean_database
 from headway.db import schema
-from headway.db.connection import Database, open_database
-from headway.db.migrate import migrate
+from headway.db.connection import Database
 from headway.environments.model import EnvKind, EnvSpec, Tier
 from headway.errors import Refused
 from headway.jobs.results import ResultStore
@@ -39,21 +38,11 @@ PREPARE = TaskSpec(
 TRAIN = replace(PREPARE, name="train", needs=("prepare",), inputs=("f",), outputs=("m",))
 
 
-URL = os.environ.get("HEADWAY_TEST_POSTGRES", "")
-DATABASES = ["sqlite", *([pytest.param("postgresql", marks=pytest.mark.postgres)] if URL else [])]
-
-
 @pytest.fixture(params=DATABASES)
 def database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Database]:
     """An empty database of each kind."""
-    database = open_database(f"sqlite:///{tmp_path / 'headway.db'}" if request.param == "sqlite" else URL)
-    migrate(database)
-    if request.param != "sqlite":
-        with database.write() as connection:
-            listed = ", ".join(f'"{table.name}"' for table in schema.metadata.sorted_tables)
-            connection.execute(text(f"truncate {listed} restart identity cascade"))
-    yield database
-    database.close()
+    with clean_database(request.param, tmp_path) as opened:
+        yield opened
 
 
 @pytest.fixture
