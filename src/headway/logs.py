@@ -17,6 +17,7 @@ def configure(*, process: str) -> None:
     renderer: Any = readable if is_terminal else structlog.processors.JSONRenderer()
     structlog.configure(
         processors=[
+            structlog.contextvars.merge_contextvars,
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
             structlog.processors.format_exc_info,

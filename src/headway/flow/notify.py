@@ -11,28 +11,65 @@ from headway.app import App
 from headway.auth.secrets import SecretStore
 from headway.errors import HeadwayError, Refused
 from headway.flow.model import JobResult
-from headway.flow.present import job_url
+from headway.flow.present import base_url, job_url
 from headway.jobs.model import Job
 from headway.logs import logger
 from headway.planning.model import Plan
 from headway.projects.model import NotifySpec
+from headway.serving.model import Release, ReleaseState
 
 LONG_SECONDS = 60.0
 TIMEOUT = 10.0
 
 
 def notify_ended(app: App, job: Job, plan: Plan, result: JobResult) -> None:
-    """Send what the project asked for; a failure is logged and never stops the flow."""
-    happened = _events(job, result)
+    """Tell of an ended job what the project asked for; without `events`, of every one that took over a minute."""
+    happened = _events(result)
+    usual = happened if result.seconds >= LONG_SECONDS else set()
+    _notify(app, job.repo_id, plan, happened, usual=usual, message=_message(app, job, result))
+
+
+_RELEASE_EVENTS = {
+    ReleaseState.WAITING: "approval_needed",
+    ReleaseState.PROMOTED: "deployed",
+    ReleaseState.ROLLED_BACK: "rolled_back",
+}
+
+
+def notify_released(app: App, release: Release, plan: Plan) -> None:
+    """Tell of a release that waits for a person, serves, or was rolled back."""
+    event = _RELEASE_EVENTS.get(release.state)
+    if event is None:
+        return
+    title = f"{release.model} v{release.version}"
+    words = {"approval_needed": "waits for approval to", "deployed": "serves", "rolled_back": "was rolled back in"}
+    text = f"{title} {words[event]} {release.environment}" + (f": {release.reason}" if release.reason else "")
+    message: dict[str, object] = {
+        "text": text,
+        "project": release.project,
+        "event": event,
+        "model": release.model,
+        "version": release.version,
+        "environment": release.environment,
+        "reason": release.reason,
+        "url": f"{base_url(app)}/releases/{release.id}",
+    }
+    _notify(app, release.repo_id, plan, {event}, usual={event}, message=message)
+
+
+def _notify(
+    app: App, repo_id: str, plan: Plan, happened: set[str], *, usual: set[str], message: dict[str, object]
+) -> None:
+    """Send to everybody who asked for it; a failure is logged and never stops the flow."""
     for spec in plan.project.notifications:
-        if not happened & set(spec.events or ("ended",)):
+        if not (happened & set(spec.events) if spec.events else usual):
             continue
         try:
             with app.database.read() as tx:
-                address = SecretStore(tx).values_for(job.repo_id, (spec.secret,))[spec.secret]
-            _send(spec, address, _message(app, job, result))
+                address = SecretStore(tx).values_for(repo_id, (spec.secret,))[spec.secret]
+            _send(spec, address, message)
         except Exception as error:  # noqa: BLE001  # foreign addresses fail in foreign ways
-            logger().warning("notification failed", job=job.number, kind=spec.kind, error=_told(error))
+            logger().warning("notification failed", what=message["text"], kind=spec.kind, error=_told(error))
 
 
 def _told(error: Exception) -> str:
@@ -44,16 +81,13 @@ def _told(error: Exception) -> str:
     return type(error).__name__
 
 
-def _events(job: Job, result: JobResult) -> set[str]:
-    found: set[str] = set()
-    if result.seconds >= LONG_SECONDS:
-        found.add("ended")
+def _events(result: JobResult) -> set[str]:
+    """The words of `notifications: events` that an ended job fits."""
+    found = {"finished"}
     if result.crash is not None:
         found.add("crashed")
-    if result.verdict is not None and not result.verdict.allows_merge:
-        found.add("gate_failed")
-    if job.state == "succeeded":
-        found.add("succeeded")
+    if result.verdict is not None:
+        found.add("gate_passed" if result.verdict.allows_merge else "gate_failed")
     return found
 
 

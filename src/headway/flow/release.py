@@ -11,6 +11,7 @@ from sqlalchemy import Connection
 from headway.app import App
 from headway.errors import Conflict, HeadwayError
 from headway.flow.background import Background
+from headway.flow.notify import notify_released
 from headway.flow.outbox import want
 from headway.flow.registering import model_folder
 from headway.flow.repos import git_at
@@ -61,8 +62,16 @@ def _step_one(app: App, background: Background, release: Release) -> None:
         moved, action = step_release(tx, release, candidate, now=now, tested=read_tested(app, release))
         if moved.state is not release.state or moved.step != release.step:
             _follow_up(app, tx, moved, version)
+    if moved.state is not release.state:
+        background.run(f"tell {release.id} {moved.state}", partial(_tell, app, moved, version))
     if action.do is Do.RUN_TEST:
         background.run(f"test {release.id}", partial(_test, app, release, candidate))
+
+
+def _tell(app: App, release: Release, version: ModelVersion) -> None:
+    with app.database.read() as tx:
+        plan = JobStore(tx).plan(JobStore(tx).get(version.lineage.job_id).plan_id)
+    notify_released(app, release, plan)
 
 
 def candidate_of(app: App, release: Release) -> tuple[Candidate, ModelVersion]:
