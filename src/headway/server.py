@@ -39,6 +39,7 @@ from headway.tracking.writer import Writer
 from headway.web.guard import Receive, Scope, Send, allowed_hosts, refusal, refuse
 from headway.web.pages import web_routes
 
+SHORT_LIFE = 5.0  # seconds
 LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
 _WIRE_PREFIXES = ("/api/2.0/", "/api/3.0/", "/ajax-api/")
 _WIRE_PATHS = frozenset({"/health", "/version", "/get-artifact", "/model-versions/get-artifact"})
@@ -176,11 +177,13 @@ class WorkerChild:
         while not self._stopping.is_set():
             # The worker sees by the end of this pipe that we are gone, however we went.
             command = [sys.executable, "-m", "headway.worker"]
+            began = time.monotonic()
             self._process = subprocess.Popen(command, env=environment, stdin=subprocess.PIPE)
             code = self._process.wait()
             if not self._stopping.is_set():
                 logger().warning("worker ended and is started again", exit_code=code)
-                self._stopping.wait(0.5)
+                if time.monotonic() - began < SHORT_LIFE:
+                    self._stopping.wait(0.5)  # it cannot even begin: not as fast as the machine allows
 
 
 def worker_environment(settings: Settings) -> dict[str, str]:

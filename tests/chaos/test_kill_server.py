@@ -11,17 +11,18 @@ from chaos.kill_server import short_runs
 
 pytestmark = [
     pytest.mark.chaos,
+    pytest.mark.timeout(600),  # a loaded machine starts servers slowly; nothing is measured by it
     pytest.mark.skipif(not sys.platform.startswith("linux"), reason="finds the worker in /proc"),
 ]
 
 
 def test_kills_of_server_and_worker_lose_nothing_and_start_nothing_twice(tmp_path: Path) -> None:
-    found = short_runs(tmp_path / "stage", runs=24, kills=6, seed=7)
+    found = short_runs(tmp_path / "stage", runs=40, kills=10, seed=7)
     assert found.wrong == []
-    assert found.runs == 24
-    assert sum(found.kills.values()) == 6
-    assert found.acked > 24
+    assert found.runs == 40
+    assert sum(found.kills.values()) == 10
+    assert found.acked > 40
     assert found.lost == 0
     assert found.twice == 0
     assert set(found.executed) == {1}
-    assert found.states == {"succeeded": 20, "failed": 4}  # each fifth fails on purpose
+    assert found.states == {"succeeded": 32, "failed": 8}  # each fifth fails on purpose
