@@ -438,6 +438,14 @@ def _outbox() -> None:
         sa.Column("told_seq", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
         sa.PrimaryKeyConstraint("coalesce_key", name=op.f("pk_outbox")),
     )
+    op.create_index(
+        "ix_outbox_unsent",
+        "outbox",
+        ["next_at"],
+        unique=False,
+        sqlite_where=sa.text("want_rev > sent_rev"),
+        postgresql_where=sa.text("want_rev > sent_rev"),
+    )
 
 
 def _override() -> None:
