@@ -13,16 +13,9 @@ from headway.cli.options import Json
 from headway.cli.output import clean_line, clean_text, note, print_json, say, table, when
 from headway.errors import HeadwayError, NotFound, Unreachable, UsageError
 
-app = typer.Typer(help="Deployments that answer.", invoke_without_command=True)
+app = typer.Typer(help="Deployments that answer.")
 
 Name = Annotated[str, typer.Argument(help="Deployment: flights-production.")]
-
-
-@app.callback()
-def _list_by_default(context: typer.Context, as_json: Json = False) -> None:
-    """Deployments that answer; without a verb, they are listed."""
-    if context.invoked_subcommand is None:
-        list_endpoints(as_json=as_json)
 
 
 @app.command("list")
@@ -116,7 +109,7 @@ def invoke(
     request_id = answer.headers.get("x-request-id", "")
     version = answer.headers.get("x-model-version", "")
     if answer.status_code >= 400:
-        raise _failure(name, answer.status_code, answer.text)
+        raise _failure(name, answer)
     if as_json:
         print_json({"request_id": request_id, "version": version, "answer": answer.json()})
         return
@@ -124,10 +117,18 @@ def invoke(
     note(f"request {request_id} answered by v{version}\nNext: headway why {request_id}")
 
 
-def _failure(name: str, status: int, text: str) -> HeadwayError:
-    kind = UsageError if status in (400, 413, 415, 422) else HeadwayError
+def _failure(name: str, answer: Any) -> HeadwayError:
+    try:
+        said = str(answer.json()["message"])
+    except (ValueError, KeyError, TypeError):
+        said = answer.text[:500]
+    if answer.status_code in (400, 413, 415, 422):
+        hint = f"""echo '{{"inputs": [[1, 2]]}}' | headway endpoints invoke {name}"""
+        return UsageError(
+            f"{name} does not take this request ({answer.status_code})", cause=clean_line(said), hint=hint
+        )
     hint = f"headway endpoints logs {name}"
-    return kind(f"{name} answered {status}", cause=clean_line(text[:500]), hint=hint)
+    return HeadwayError(f"{name} answered {answer.status_code}", cause=clean_line(said), hint=hint)
 
 
 def _body(name: str, file: Path | None) -> bytes:

@@ -15,7 +15,7 @@ from typing import Any
 from headway.errors import HeadwayError, StorageFull, Unreachable, UsageError
 
 IDLE_STOP_SECONDS = 900
-START_SECONDS = 60.0
+START_SECONDS = 45.0
 POLL = 0.05
 NOT_STARTED = "the server could not be started"
 
@@ -74,7 +74,18 @@ def find_or_start(data: Path) -> dict[str, Any]:
             if found is not None and _listens(found):
                 return found
             time.sleep(POLL)
+        if is_held(data):
+            raise lost(data)
         return _start(data)
+
+
+def lost(data: Path) -> Unreachable:
+    """Return the error of a server that holds its folder and cannot be talked to."""
+    return Unreachable(
+        f"a server holds {data} and does not say where it listens",
+        cause="it is starting, stopping, or server.json was removed",
+        hint=f"fuser -k -TERM {data / 'server.lock'}  ends it; nothing acknowledged is lost",
+    )
 
 
 def _listens(found: dict[str, Any]) -> bool:

@@ -13,16 +13,9 @@ from headway.cli.output import note, print_json, say, short, table, when
 from headway.cli.progress import numbers_text
 from headway.errors import UsageError
 
-app = typer.Typer(help="Executions of pipelines.", invoke_without_command=True)
+app = typer.Typer(help="Executions of pipelines.")
 
 STATES = ("queued", "running", "succeeded", "failed", "cancelled", "refused")
-
-
-@app.callback()
-def _list_by_default(context: typer.Context, as_json: Json = False) -> None:
-    """Executions of pipelines; without a verb, the newest are listed."""
-    if context.invoked_subcommand is None:
-        list_jobs(as_json=as_json)
 
 
 @app.command("list")

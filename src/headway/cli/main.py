@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     import typer
 
 PROGRAM = "headway"
+_HELP = ("-h", "--help")
 _COMPLETING = "_HEADWAY_COMPLETE"
 _COMPLETION_OPTIONS = ("--install-completion", "--show-completion")
 
@@ -42,7 +43,7 @@ def run() -> None:
 def _run(words: Sequence[str]) -> int:
     if _COMPLETING in os.environ or any(word in _COMPLETION_OPTIONS for word in words[:1]):
         return _invoke(VERBS, words)
-    if not words or words[0] in ("-h", "--help"):
+    if not words or words[0] in _HELP:
         say(help_page())
         return 0
     if words[0] in ("-V", "--version"):
@@ -50,9 +51,14 @@ def _run(words: Sequence[str]) -> int:
     listed = BY_NAME.get(words[0])
     if listed is None:
         raise _unknown(words[0])
-    if listed.is_group and not listed.is_bare and len(words) == 1:
-        words = [*words, "--help"]
-    return _invoke((listed,), words)
+    return _invoke((listed,), [words[0], *_completed(listed, words[1:])])
+
+
+def _completed(listed: Listed, rest: Sequence[str]) -> Sequence[str]:
+    """A group without a verb lists what it is about, or else says what verbs it has."""
+    if not listed.is_group or listed.is_bare or (rest and (rest[0] in _HELP or not rest[0].startswith("-"))):
+        return rest
+    return ["list", *rest] if listed.lists else ["--help"]
 
 
 def _unknown(word: str) -> UsageError:

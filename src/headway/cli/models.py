@@ -13,18 +13,11 @@ from headway.cli.options import Json
 from headway.cli.output import count, megabytes, note, print_json, say, short, table, when
 from headway.errors import Conflict, HeadwayError, NotFound
 
-app = typer.Typer(help="Registered models.", invoke_without_command=True)
+app = typer.Typer(help="Registered models.")
 
 Model = Annotated[str, typer.Argument(help="Name of the model.")]
 
 _VERSION = re.compile(r"(?P<model>.+?)@(?P<which>.+)")
-
-
-@app.callback()
-def _list_by_default(context: typer.Context, as_json: Json = False) -> None:
-    """Registered models; without a verb, they are listed."""
-    if context.invoked_subcommand is None:
-        list_models(as_json=as_json)
 
 
 @app.command("list")

@@ -16,20 +16,13 @@ from headway.cli.output import note, print_json, say, short, table
 from headway.cli.progress import numbers_text
 from headway.errors import Conflict, UsageError
 
-app = typer.Typer(help="MLflow runs.", invoke_without_command=True)
+app = typer.Typer(help="MLflow runs.")
 
 RunId = Annotated[str, typer.Argument(help="Run id, or its first characters (6 or more).", metavar="RUN")]
 Filter = Annotated[str, typer.Option("--filter", help="MLflow's language: metrics.auc > 0.7 and params.lr = '0.1'")]
 Order = Annotated[str | None, typer.Option("--order", help="metrics.auc DESC")]
 
 MOST = 1000  # that the server gives at once
-
-
-@app.callback()
-def _list_by_default(context: typer.Context, as_json: Json = False) -> None:
-    """MLflow runs; without a verb, the newest are listed."""
-    if context.invoked_subcommand is None:
-        list_runs(as_json=as_json)
 
 
 @app.command("list")

@@ -11,7 +11,7 @@ from typing import Annotated, Any
 import typer
 
 from headway.cli.client import connect, server_url
-from headway.cli.find_server import announced, damaged, data_folder, is_held, running_server
+from headway.cli.find_server import announced, damaged, data_folder, is_held, lost, running_server
 from headway.cli.options import Json, Yes
 from headway.cli.output import megabytes, note, print_json, say
 from headway.errors import Conflict, HeadwayError, StorageFull, Unreachable, UsageError
@@ -117,7 +117,7 @@ def stop(as_json: Json = False) -> None:
     data = data_folder()
     found = running_server(data)
     if found is None:
-        raise Unreachable(f"no server runs on {data}")
+        raise lost(data) if is_held(data) else Unreachable(f"no server runs on {data}")
     try:
         os.kill(int(found["pid"]), signal.SIGTERM)
     except ProcessLookupError:

@@ -19,6 +19,7 @@ from headway.errors import HeadwayError
 To = Annotated[str | None, typer.Option("--to", help="Environment; the project's own when left out.")]
 
 POLL = 0.3
+MOVES_WITHIN = 10.0
 RESTING = ("waiting", "promoted", "rolled_back", "failed", "refused")
 
 
@@ -96,7 +97,9 @@ def _release(client: Client, text: str, number: str, change: int | None, *, as_j
     release = None if detach else _meant(client, shown["command"], before)
     follow(client, shown | {"jobs": []}, as_json=as_json and release is None, detach=True)
     if release is not None:
-        _until_rest(client, release, is_wanted=shown["command"]["verb"] == "rollback", as_json=as_json)
+        verb = str(shown["command"]["verb"])
+        ended = _until_resting(client, release, verb=verb, is_quiet=as_json)
+        _tell(ended, verb=verb, as_json=as_json)
 
 
 def _meant(client: Client, command: dict[str, Any], before: set[str]) -> dict[str, Any] | None:
@@ -107,29 +110,13 @@ def _meant(client: Client, command: dict[str, Any], before: set[str]) -> dict[st
     return next(iter(new or moving or found), None)
 
 
-def _until_rest(client: Client, release: dict[str, Any], *, is_wanted: bool, as_json: bool) -> None:
-    release = _until_resting(client, release, is_quiet=as_json)
-    title = f"{release['model']} v{release['version']}"
-    if as_json:
-        print_json(release)
-    else:
-        say(clean_line(f"{title} to {release['environment']}: {release['state']} {release['reason']}".rstrip()))
-        if release["test_output"]:
-            say(clean_text(release["test_output"]))
-    if release["state"] == "waiting" and not as_json:
-        note(f"Next: headway approve --project {release['project']}")
-    if release["state"] in ("failed", "refused") or (release["state"] == "rolled_back" and not is_wanted):
-        raise HeadwayError(
-            f"{title} {release['state'].replace('_', ' ')}",
-            cause=release["reason"],
-            hint=f"headway endpoints logs {release['project']}-{release['environment']}",
-        )
-
-
-def _until_resting(client: Client, release: dict[str, Any], *, is_quiet: bool) -> dict[str, Any]:
+def _until_resting(client: Client, release: dict[str, Any], *, verb: str, is_quiet: bool) -> dict[str, Any]:
+    """Return the release once nothing more happens to it by itself."""
     progress = Progress(is_quiet=is_quiet)
+    # What was approved or taken back a moment ago has not moved yet.
+    patience = time.monotonic() + (MOVES_WITHIN if verb != "deploy" else 0)
     try:
-        while release["state"] not in RESTING:
+        while release["state"] not in RESTING or (release["state"] == "waiting" and time.monotonic() < patience):
             progress.state(f"{release['model']} v{release['version']}: {release['state']} {release['reason']}".rstrip())
             time.sleep(POLL)
             release = client.get(f"/releases/{release['id']}")
@@ -142,3 +129,21 @@ def _until_resting(client: Client, release: dict[str, Any], *, is_quiet: bool) -
     finally:
         progress.clear()
     return release
+
+
+def _tell(release: dict[str, Any], *, verb: str, as_json: bool) -> None:
+    title = f"{release['model']} v{release['version']}"
+    if as_json:
+        print_json(release)
+    else:
+        say(clean_line(f"{title} to {release['environment']}: {release['state']} {release['reason']}".rstrip()))
+        if release["test_output"] and verb == "deploy":
+            say(clean_text(release["test_output"]))
+        if release["state"] == "waiting":
+            note(f"Next: headway approve --project {release['project']}")
+    if verb != "rollback" and release["state"] in ("failed", "refused", "rolled_back"):
+        raise HeadwayError(
+            f"{title} {release['state'].replace('_', ' ')}",
+            cause=release["reason"],
+            hint=f"headway endpoints logs {release['project']}-{release['environment']}",
+        )

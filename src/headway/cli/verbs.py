@@ -14,15 +14,16 @@ class Listed:
     place: str  # module:attribute below headway.cli
     summary: str
     is_group: bool = False  # has verbs of its own
-    is_bare: bool = False  # a group that does something without one
+    is_bare: bool = False  # a group that does something of its own
+    lists: bool = False  # without a verb it lists
 
 
 def _verb(panel: str, name: str, module: str, summary: str) -> Listed:
     return Listed(panel=panel, name=name, place=f"{module}:{name}", summary=summary)
 
 
-def _group(panel: str, name: str, place: str, summary: str, *, is_bare: bool = False) -> Listed:
-    return Listed(panel=panel, name=name, place=place, summary=summary, is_group=True, is_bare=is_bare)
+def _group(panel: str, name: str, place: str, summary: str, *, is_bare: bool = False, lists: bool = False) -> Listed:
+    return Listed(panel=panel, name=name, place=place, summary=summary, is_group=True, is_bare=is_bare, lists=lists)
 
 
 VERBS: tuple[Listed, ...] = (
@@ -42,17 +43,17 @@ VERBS: tuple[Listed, ...] = (
     _verb("Work", "retry", "again", "run an ended job again; what succeeded is reused"),
     _verb("Work", "reproduce", "again", "run a good job again: how far do its numbers scatter?"),
     _verb("Work", "logs", "logs", "the log of a job; --follow waits for more"),
-    _group("Work", "jobs", "jobs:app", "list | show", is_bare=True),
-    _group("Work", "runs", "runs:app", "list | show | compare | tag | delete | export", is_bare=True),
+    _group("Work", "jobs", "jobs:app", "list | show", lists=True),
+    _group("Work", "runs", "runs:app", "list | show | compare | tag | delete | export", lists=True),
     _verb("Work", "diff", "diff", "what changed between two jobs, beside what moved"),
     _verb("Judge", "gate", "judge", "the checks of a job; exit code 3 when it is not ready"),
     _verb("Judge", "report", "judge", "the report of a job or a change"),
     _verb("Judge", "override", "judge", "accept one failed check of a change, with a reason"),
-    _group("Ship", "models", "models:app", "list | show | alias | download", is_bare=True),
+    _group("Ship", "models", "models:app", "list | show | alias | download", lists=True),
     _verb("Ship", "deploy", "ship", "release the model of a job"),
     _verb("Ship", "approve", "ship", "let the release that waits go on"),
     _verb("Ship", "rollback", "ship", "go back to the version that served before"),
-    _group("Ship", "endpoints", "endpoints:app", "list | show | invoke | logs", is_bare=True),
+    _group("Ship", "endpoints", "endpoints:app", "list | show | invoke | logs", lists=True),
     _verb("Ship", "why", "ship", "from a prediction, deployment or version back to its causes"),
     _group("Watch", "monitor", "later:monitor", "status (comes later)"),
     _group("More", "ci", "ci:app", "one command in any CI, with its exit code", is_bare=True),

@@ -14,6 +14,8 @@ from headway.cli.options import Detach, DryRun, Json, OfChange, Project, Ref, Se
 from headway.cli.output import count, print_json, say, short, table
 from headway.errors import UsageError
 
+_ACTIONS = {"decide_later": "later"}
+
 
 def _where(client: Any, ref: str | None, change: int | None) -> tuple[str, dict[str, Any]]:
     at = here(client)
@@ -62,7 +64,13 @@ def plan(
     for each in plans:
         say(f"{each['project']['name']} at {short(each['commit'])}  (plan {each['id'][:12]})")
         rows = [
-            [task["spec"]["name"], task["action"], _time(task), _cost(task["expected_cost"]), task["why"]]
+            [
+                task["spec"]["name"],
+                _ACTIONS.get(task["action"], task["action"]),
+                _time(task),
+                _cost(task["expected_cost"]),
+                task["why"],
+            ]
             for task in each["tasks"]
         ]
         table(["step", "action", "time", "cost", "why"], rows, empty="no steps")
