@@ -18,9 +18,7 @@ def plan_text(plan: Plan, notes: tuple[str, ...]) -> str:
     if plan.is_all_reused:
         head = f"**{plan.project.name}** at `{plan.commit[:7]}`: already trained, nothing has to run"
     else:
-        head = (
-            f"**{plan.project.name}** at `{plan.commit[:7]}`: {len(running)} of {len(plan.tasks)} steps run, {total}"
-        )
+        head = f"**{plan.project.name}** at `{plan.commit[:7]}`: {len(running)} of {len(plan.tasks)} steps run, {total}"
     lines = [head, "", "| Step | | Why | Time | Cost |", "|:--|:--|:--|--:|--:|"]
     for task in plan.tasks:
         time = duration(task.expected_seconds) if task.expected_seconds is not None else "–"
