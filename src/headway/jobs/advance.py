@@ -402,4 +402,3 @@ def _move_attempt(tx: Connection, attempt: Attempt, to: AttemptState, at: dateti
         reason = str(values.get("reason", ""))
         record(tx, "attempt", attempt.id, from_state=attempt.state, to_state=to, reason=reason, actor=SYSTEM, at=at)
     return bool(done)
-

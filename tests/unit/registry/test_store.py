@@ -26,7 +26,7 @@ def events_of(tx: Connection, entity: str) -> list[tuple[str, str | None, str, s
     return [(row.entity_id, row.from_state, row.to_state, row.actor) for row in rows]
 
 
-def candidate(store: RegistryStore, *, run_id: str = "r1", digest: str = "d1", source: str = "0/r1/artifacts/m"):  # noqa: ANN201
+def candidate(store: RegistryStore, *, run_id: str = "r1", digest: str = "d1", source: str = "0/r1/artifacts/m"):
     return store.register_candidate(
         "flights",
         source=source,
