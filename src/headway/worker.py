@@ -6,19 +6,21 @@ import contextlib
 import fcntl
 import os
 import signal
+import sys
 import threading
 import time
 from pathlib import Path
 from types import FrameType
 
 from headway.app import App, open_app
+from headway.errors import HeadwayError
 from headway.flow import deliver, dispatch, intake, release, run_jobs, settle
 from headway.flow.background import Background
 from headway.logs import configure, logger
 from headway.settings import Settings
 
 BUSY_TICK = 0.1
-IDLE_TICK = 0.3
+IDLE_TICK = 0.5
 
 
 class Worker:
@@ -67,6 +69,7 @@ def main() -> None:
     signal.signal(signal.SIGTERM, end)
     signal.signal(signal.SIGINT, end)
     threading.Thread(target=_end_with_server, daemon=True).start()
+    settings.data.mkdir(mode=0o700, parents=True, exist_ok=True)
     with (settings.data / "worker.lock").open("w") as lock:
         if not _wait_for(lock.fileno(), stop):
             return
@@ -98,4 +101,9 @@ def _end_with_server() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except HeadwayError as problem:
+        # The server meets the same and says it in full; a traceback beside it would only frighten.
+        logger().error("worker cannot start", error=problem.message, cause=problem.cause, hint=problem.hint)
+        sys.exit(1)

@@ -444,6 +444,10 @@ outbox = Table(
     Column("told_seq", _Serial, nullable=False, default=0),
 )
 
+# Asked every tick: without it each would read all that was ever said.
+_UNSENT = outbox.c.want_rev > outbox.c.sent_rev
+Index("ix_outbox_unsent", outbox.c.next_at, sqlite_where=_UNSENT, postgresql_where=_UNSENT)
+
 # --- tracking (tracking-store.md) -------------------------------------------------------------------
 
 experiment = Table(

@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 
 import msgspec
 from sqlalchemy import ColumnElement, Connection, func, select, union, update
+from sqlalchemy.exc import SQLAlchemyError
 
 from headway.app import App
 from headway.auth.secrets import SecretStore
@@ -57,9 +58,11 @@ def step(app: App, _background: Background) -> bool:
 def _told(app: App, job: Job, now: datetime) -> bool:
     try:
         _report(app, job, now)
-    except Exception:  # noqa: BLE001  # one report that cannot be made must not hold up all others
-        logger().exception("report cannot be made", job=job.number)
+    except (HeadwayError, SQLAlchemyError) as error:
+        logger().warning("report cannot be made yet", job=job.number, error=str(error))
         return False
+    except Exception:  # noqa: BLE001  # a defect: tried at every tick it would make all others be told again with it
+        logger().exception("report cannot be made", job=job.number)
     return True
 
 
@@ -103,6 +106,8 @@ def _outdated(tx: Connection, now: datetime) -> set[Lane]:
     """Return the reports of live jobs whose times and curves have grown old."""
     store = JobStore(tx)
     lanes = {(job.repo_id, job.change, job.project) for job in (*store.unfinished(), *store.unsettled()) if job.change}
+    if not lanes:
+        return lanes
     told = schema.outbox.c
     rows = tx.execute(
         select(told.coalesce_key).where(told.kind == "told", told.told_at > now - LIVE_EVERY),
@@ -194,20 +199,23 @@ def _send(app: App, now: datetime) -> bool:
             .limit(50),
         ).all()
     for row in rows:
-        wanted = msgspec.convert(row.want_body, KINDS[row.kind])
         values: dict[str, object]
         try:
+            wanted = msgspec.convert(row.want_body, KINDS[row.kind])
             receipt = forge_of(app, row.repo_id).deliver(wanted)
         except NotFound as error:
             values = {"dead": error.message}
-        except HeadwayError as error:
-            logger().warning("not delivered", what=row.coalesce_key, error=error.message)
+        except Exception as error:  # noqa: BLE001  # one that cannot be sent must not hold up all others
+            logger().warning("not delivered", what=row.coalesce_key, error=str(error))
             wait = timedelta(seconds=min(2.0 ** (row.tries + 1), 300.0))
             values = {"tries": row.tries + 1, "next_at": now + wait}
-            if row.tries + 1 >= MAX_TRIES:
-                values["dead"] = error.message
+            # A forge that is away comes back, and what is wanted then must stand there.
+            if row.tries + 1 >= MAX_TRIES and not (isinstance(error, HeadwayError) and error.retryable):
+                values["dead"] = str(error)[:2000] or type(error).__name__
         else:
             values = {"sent_rev": row.want_rev, "remote_id": receipt.remote_id, "tries": 0}
         with app.database.write() as tx:
-            tx.execute(update(schema.outbox).where(table.coalesce_key == row.coalesce_key).values(**values))
+            # Something newer may be wanted by now: what became of the older says nothing of that.
+            is_same = () if "sent_rev" in values else (table.want_rev == row.want_rev,)
+            tx.execute(update(schema.outbox).where(table.coalesce_key == row.coalesce_key, *is_same).values(**values))
     return bool(rows)

@@ -31,8 +31,7 @@ from headway.logs import logger
 def step(app: App, _background: Background) -> bool:
     """Take in what the forges tell, then read what is new; return whether there was anything."""
     with app.database.read() as tx:
-        store = RepoStore(tx)
-        repos = [(repo, store.cursor(repo.id)) for repo in store.list()]
+        repos = RepoStore(tx).with_cursors()
     for repo, cursor in repos:
         _take_in(app, repo, cursor)
     with app.database.read() as tx:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import math
 import socket
 
 import httpx
@@ -102,7 +103,7 @@ def _message(app: App, job: Job, result: JobResult) -> dict[str, object]:
         "outcome": outcome,
         "commit": job.commit,
         "change": job.change,
-        "metrics": result.metrics,
+        "metrics": {name: value for name, value in result.metrics.items() if math.isfinite(value)},
         "url": job_url(app, job.number),
     }
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import getpass
 import os
 import pwd
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,7 +14,7 @@ from headway.auth.authenticate import LOCAL_USER
 from headway.errors import Conflict, NotFound, TooLarge, UsageError
 from headway.forges.git import Git, check_branch_name, open_repository
 from headway.forges.local_merge import MergeResult, merge_change
-from headway.forges.local_notice import change_of, notice_pushes
+from headway.forges.local_notice import branches_stamp, change_of, notice_pushes
 from headway.forges.local_store import ChangeRow, LocalChanges, LocalTalk
 from headway.forges.model import (
     Change,
@@ -49,6 +50,7 @@ OUR_NAME = "headway"
 COMMENT_LIMIT = 65_536  # GitHub's, so that a conversation rehearsed here works there
 
 _PAGE = 100
+_LOOK_AGAIN = 5.0  # seconds: two pushes within one tick of the file system's clock leave the same stamp
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,6 +70,7 @@ class LocalForge:
         """Keep changes and comments in `database`; the repositories are where `register_repo` was told."""
         self._database = database
         self._clock = clock
+        self._looked: dict[str, tuple[int, float]] = {}  # repository -> what its refs looked like, and when
 
     # --- the protocol: headway.forges.base.Forge ---------------------------------------------------
 
@@ -77,8 +80,7 @@ class LocalForge:
 
     def events_since(self, repo_id: str, cursor: str) -> EventPage:
         """Look for pushes, then return what happened after `cursor`, at most 100 events at once."""
-        git = self.git(repo_id)
-        notice_pushes(self._database, repo_id, git, at=self._clock.now(), actor=os_user())
+        self._notice_if_touched(repo_id)
         with self._database.read() as tx:
             changes = LocalChanges(tx)
             if cursor == "":
@@ -308,6 +310,15 @@ class LocalForge:
             expected_head=head_sha,
             at=self._clock.now(),
         )
+
+    def _notice_if_touched(self, repo_id: str) -> None:
+        """Ask git only when something was written where branches are kept, and now and then all the same."""
+        git, now = self.git(repo_id), time.monotonic()
+        before, stamp = self._looked.get(repo_id), branches_stamp(git.directory)
+        if before is not None and before[0] == stamp and now - before[1] < _LOOK_AGAIN:
+            return
+        notice_pushes(self._database, repo_id, git, at=self._clock.now(), actor=os_user())
+        self._looked[repo_id] = (stamp, now)
 
     def _set_open(self, repo_id: str, number: int, *, actor: str, is_open: bool) -> Change:
         git, at = self.git(repo_id), self._clock.now()

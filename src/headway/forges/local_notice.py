@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from headway.errors import NotFound
@@ -14,6 +17,17 @@ if TYPE_CHECKING:
 
     from headway.db.connection import Database
     from headway.forges.git import Git
+
+
+def branches_stamp(directory: Path) -> int:
+    """Return a number that changes when git writes a branch: it renames a file into one of these folders."""
+    kept = [directory / "packed-refs", directory / "reftable"]
+    kept += [Path(folder) for folder, _, _ in os.walk(directory / "refs" / "heads")]
+    found = []
+    for path in kept:
+        with contextlib.suppress(OSError):
+            found.append((str(path), path.stat().st_mtime_ns, path.stat().st_ino))
+    return hash(tuple(found))
 
 
 def notice_pushes(database: Database, repo_id: str, git: Git, *, at: datetime, actor: str) -> None:

@@ -64,6 +64,11 @@ class RepoStore:
             self._tx.execute(select(schema.repo.c.cursor).where(schema.repo.c.id == repo_id)).scalar_one_or_none() or ""
         )
 
+    def with_cursors(self) -> tuple[tuple[Repo, str], ...]:
+        """Return every repository with up to where its events have been taken in."""
+        rows = self._tx.execute(select(*_COLUMNS, schema.repo.c.cursor).order_by(schema.repo.c.id))
+        return tuple((_repo(row), row.cursor) for row in rows)
+
     def set_cursor(self, repo_id: str, cursor: str) -> None:
         """Note that everything before a cursor has been taken in: same transaction as the inbox rows."""
         self._tx.execute(update(schema.repo).where(schema.repo.c.id == repo_id).values(cursor=cursor))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator
 from typing import Any
 
@@ -10,7 +11,6 @@ import pytest
 from starlette.applications import Starlette
 from starlette.routing import Mount
 
-from fakes.site import Browser
 from fakes.story import Story
 from headway.api.v1 import absent_routes, api_routes
 from headway.auth.model import Role
@@ -22,7 +22,9 @@ class Api:
     def __init__(self, story: Story) -> None:
         self.story = story
         self.routes = api_routes(story.app)
-        self._browser = Browser(Starlette(routes=[Mount("/api/v1", routes=[*self.routes, *absent_routes(story.app)])]))
+        app = Starlette(routes=[Mount("/api/v1", routes=[*self.routes, *absent_routes(story.app)])])
+        self._client = httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://127.0.0.1:7474/api/v1")
+        self._runner = asyncio.Runner()
         self._tokens = {role: story.token(role) for role in Role}
         self.change = story.change()
         self.job = story.ended(self.change)
@@ -30,10 +32,15 @@ class Api:
 
     def ask(self, method: str, path: str, *, role: Role = Role.ADMIN, token: str = "", **given: Any) -> httpx.Response:
         headers = {"authorization": f"Bearer {token or self._tokens[role]}"}
-        return self._browser.request(method, f"/api/v1{path}", headers=headers, **given)
+        return self._runner.run(self._client.request(method, path, headers=headers, **given))
 
     def anonymous(self, method: str, path: str, **given: Any) -> httpx.Response:
-        return self._browser.request(method, f"/api/v1{path}", **given)
+        return self._runner.run(self._client.request(method, path, **given))
+
+    def close(self) -> None:
+        self._runner.run(self._client.aclose())
+        self._runner.close()
+        self.story.close()
 
     def get(self, path: str) -> Any:
         answer = self.ask("GET", path)
@@ -54,6 +61,6 @@ class Api:
 
 @pytest.fixture(scope="module")
 def api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Api]:
-    story = Story(tmp_path_factory.mktemp("api"))
-    yield Api(story)
-    story.close()
+    opened = Api(Story(tmp_path_factory.mktemp("api")))
+    yield opened
+    opened.close()
