@@ -13,7 +13,7 @@ from fakes.repository import Repository
 from headway.app import App, open_app
 from headway.auth.model import Role, TokenKind
 from headway.auth.tokens import TokenStore
-from headway.commands.model import Command, Origin, Verb
+from headway.commands.model import Command, CommandState, Origin, Verb
 from headway.commands.store import CommandStore
 from headway.db import schema
 from headway.flow import train
@@ -97,7 +97,9 @@ class Story:
         """Queue a job as `/train` does."""
         command = self.command(Verb.TRAIN, change, **given)
         train.train(self.app, command)
-        with self.app.database.read() as tx:
+        with self.app.database.write() as tx:
+            ended, before = CommandState.EXECUTED, (CommandState.ACCEPTED,)
+            CommandStore(tx).move(command.id, to=ended, of=before, actor=command.actor, at=self.clock.now())
             return JobStore(tx).find(schema.job.c.command_id == command.id)[0]
 
     def ended(self, change: Change | None = None, *, is_good: bool = True, auc: float = 0.9, **given: Any) -> Job:

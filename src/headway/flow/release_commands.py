@@ -258,11 +258,13 @@ def rollback(app: App, command: Command) -> str:
         version_no=1,
         created_at=now,
     )
-    wanted = command.params.get("version", "").removeprefix("v")
-    if wanted and not re.fullmatch(r"[0-9]{1,9}", wanted):
+    wanted = command.params.get("version", "")
+    if wanted and not re.fullmatch(r"v?[0-9]{1,9}", wanted):
         raise UsageError(f"version={wanted!r} is not a version", hint="/rollback version=3")
     with app.database.write() as tx:
-        release = roll_back(tx, fresh, actor=command.actor, now=now, to_version=int(wanted) if wanted else None)
+        release = roll_back(
+            tx, fresh, actor=command.actor, now=now, to_version=int(wanted.lstrip("v")) if wanted else None
+        )
         answer = f"{deployment_name(project, environment)} goes back to v{release.previous}"
         CommandStore(tx).answer(command.id, answer)
     return answer

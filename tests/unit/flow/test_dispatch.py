@@ -1,0 +1,188 @@
+"""An effect happens once, whatever is killed between it and the answer, and never in another repository."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import select
+
+from fakes.repository import Repository
+from fakes.story import CONFIG, Story
+from headway.auth.secrets import SecretStore
+from headway.commands.model import Command, CommandState, Verb
+from headway.db import schema
+from headway.flow import dispatch, intake
+from headway.flow.results import JobResults
+from headway.jobs.store import JobStore
+from headway.projects.model import DeploySpec
+from headway.serving.model import Deployment, Route
+from headway.serving.store import DeploymentStore, ReleaseStore
+
+
+class Killed(BaseException):
+    """What no `except Exception` catches: as if the process had ended here."""
+
+
+def _killed_before_answering(story: Story, monkeypatch: pytest.MonkeyPatch) -> None:
+    def die(*_: Any, **__: Any) -> None:
+        raise Killed
+
+    with monkeypatch.context() as patched:
+        patched.setattr(dispatch, "_end", die)
+        with pytest.raises(Killed):
+            dispatch.step(story.app, story.background)
+    dispatch.step(story.app, story.background)
+
+
+def _events(story: Story, entity: str) -> list[str]:
+    with story.app.database.read() as tx:
+        query = select(schema.event.c.to_state).where(schema.event.c.entity == entity).order_by(schema.event.c.seq)
+        return list(tx.execute(query).scalars())
+
+
+def _executed(story: Story, command: Command) -> str:
+    ended = story.answer(command)
+    assert ended.state is CommandState.EXECUTED, ended.answer
+    return ended.answer
+
+
+def test_a_training_is_queued_once(story: Story, monkeypatch: pytest.MonkeyPatch) -> None:
+    command = story.command(Verb.TRAIN, story.change())
+    _killed_before_answering(story, monkeypatch)
+    _executed(story, command)
+    with story.app.database.read() as tx:
+        assert len(JobStore(tx).find()) == 1
+
+
+def test_a_stop_says_what_it_stopped(story: Story, monkeypatch: pytest.MonkeyPatch) -> None:
+    change = story.change()
+    job = story.queued(change)
+    command = story.command(Verb.STOP, change)
+    _killed_before_answering(story, monkeypatch)
+    assert f"#{job.number}" in _executed(story, command)
+
+
+def test_an_override_is_recorded_once_and_judged(story: Story, monkeypatch: pytest.MonkeyPatch) -> None:
+    change = story.change()
+    job = story.ended(change, is_good=False)
+    judged: list[str] = []
+    monkeypatch.setattr("headway.flow.acts.judge_again", lambda _app, job: judged.append(job.id))
+    command = story.command(Verb.OVERRIDE, change, arguments=("auc",), reason="known to be late")
+    _killed_before_answering(story, monkeypatch)
+    assert "is accepted" in _executed(story, command)
+    assert judged == [job.id, job.id], "the verdict follows the override, also after a crash in between"
+    assert _events(story, "override") == ["accepted"]
+
+
+def test_an_override_counts_for_its_commit_only(story: Story) -> None:
+    change = story.change()
+    story.ended(change, is_good=False)
+    story.repository.commit("idea", {"train.py": "3\n"})
+    newer = story.forge.get_change(story.repo.id, change.number)
+    command = story.command(Verb.OVERRIDE, newer, arguments=("auc",), reason="late data")
+    dispatch.step(story.app, story.background)
+    assert "nothing has been judged at this commit" in story.answer(command).answer
+
+
+def _deployed(story: Story, *, repo_id: str = "") -> None:
+    routes = [
+        Route(model="flights", version=number, weight=100, source="s", digest="d", env_path="/nowhere")
+        for number in (1, 2, 3)
+    ]
+    wanted = Deployment(
+        name="flights-production",
+        project="flights",
+        environment="production",
+        target="local",
+        routes=routes[-1:],
+        revision=0,
+        spec=DeploySpec(),
+    )
+    with story.app.database.write() as tx:
+        store = DeploymentStore(tx)
+        store.save(wanted, repo_id=repo_id or story.repo.id, at=story.clock.now(), actor="ada")
+        for route in routes:
+            store.serves_all("flights-production", route)
+
+
+DEPLOYING = "deploy: {environment: production}\n"
+
+
+def test_a_rollback_goes_back_one_step(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    story = _with_deploy(tmp_path)
+    _deployed(story)
+    command = story.command(Verb.ROLLBACK)
+    _killed_before_answering(story, monkeypatch)
+    assert "goes back to v2" in _executed(story, command)
+    with story.app.database.read() as tx:
+        kept = DeploymentStore(tx).get("flights-production")
+        assert kept is not None
+        assert kept.serving is not None
+        assert kept.serving.version == 2
+        assert len(ReleaseStore(tx).find()) == 1
+    story.close()
+
+
+@pytest.mark.parametrize("version", ["²", "9" * 30, "v", "-1", "x"])
+def test_a_rollback_to_no_version_is_refused(tmp_path: Path, version: str) -> None:
+    story = _with_deploy(tmp_path)
+    _deployed(story)
+    command = story.command(Verb.ROLLBACK, params={"version": version})
+    dispatch.step(story.app, story.background)
+    assert story.answer(command).state is CommandState.REFUSED
+    assert "internal error" not in story.answer(command).answer
+    story.close()
+
+
+def test_a_deployment_of_another_repository_is_not_rolled_back(tmp_path: Path) -> None:
+    story = _with_deploy(tmp_path)
+    _deployed(story, repo_id="another")
+    command = story.command(Verb.ROLLBACK)
+    dispatch.step(story.app, story.background)
+    assert "belongs to another repository" in story.answer(command).answer
+    story.close()
+
+
+def _with_deploy(folder: Path) -> Story:
+    return Story(folder, config=CONFIG + DEPLOYING)
+
+
+def test_a_job_of_another_repository_cannot_be_named(story: Story, tmp_path: Path) -> None:
+    job = story.queued(story.change())
+    other = Repository(tmp_path / "other")
+    other.commit("main", {"headway.yaml": "name: other\nrun: python x.py\nmetrics: {a: {goal: maximize}}\n"})
+    repo = story.forge.register_repo(other.path)
+    for verb in (Verb.STOP, Verb.RETRY, Verb.DEPLOY):
+        command = story.command(
+            verb, None, repo_id=repo.id, head_sha=other.head(), branch="main", arguments=(f"#{job.number}",)
+        )
+        dispatch.step(story.app, story.background)
+        ended = story.answer(command)
+        assert (ended.state, "in this repository" in ended.answer) == (CommandState.REFUSED, True), ended.answer
+    with story.app.database.read() as tx:
+        assert JobStore(tx).get(job.id).desired == "run"
+
+
+def test_no_answer_tells_a_secret(story: Story) -> None:
+    with story.app.database.write() as tx:
+        SecretStore(tx).set(story.repo.id, "KEY", value="hunter2-and-more", by="ada", at=story.clock.now())
+    change = story.change()
+    command = story.command(Verb.WHY, change, arguments=("hunter2-and-more",), comment_id="77")
+    dispatch.step(story.app, story.background)
+    assert "hunter2" not in story.answer(command).answer
+    assert all("hunter2" not in comment["body"] for comment in story.outbox("comment"))
+
+
+def test_only_main_s_good_results_become_the_baseline(story: Story) -> None:
+    good, fork = story.change("good"), story.change("fork", from_fork=True)
+    job = story.ended(good)
+    story.repository.git("merge", "-q", "--no-ff", "-m", "by hand", "good")
+    assert story.forge.events_since(story.repo.id, "0")
+    intake.step(story.app, story.background)
+    with story.app.database.read() as tx:
+        baseline = JobResults(tx).latest_baseline(story.repo.id, "flights")
+    assert baseline is not None
+    assert baseline.job_id == job.id
+    assert fork.from_fork
