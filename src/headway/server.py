@@ -6,8 +6,6 @@ import fcntl
 import os
 import signal
 import socket
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -34,13 +32,12 @@ from headway.forges.local import os_user
 from headway.jobs.store import JobStore
 from headway.logs import configure, logger
 from headway.serving.store import ReleaseStore
-from headway.settings import Settings
+from headway.settings import LOOPBACK, Settings
 from headway.tracking.writer import Writer
 from headway.web.guard import Receive, Scope, Send, allowed_hosts, refusal, refuse
 from headway.web.pages import web_routes
+from headway.worker_child import WorkerChild
 
-SHORT_LIFE = 5.0  # seconds
-LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
 _WIRE_PREFIXES = ("/api/2.0/", "/api/3.0/", "/ajax-api/")
 _WIRE_PATHS = frozenset({"/health", "/version", "/get-artifact", "/model-versions/get-artifact"})
 
@@ -72,8 +69,10 @@ class Front:
             await self._rest(scope, receive, send)
 
 
-def serve(settings: Settings) -> None:
+def serve(settings: Settings, worker: WorkerChild | None = None) -> None:
     """Run the server until it is told to stop, or has been idle for `settings.idle_stop` seconds.
+
+    A `worker` that was started before us is ready the sooner; it is ended with us.
 
     Raises:
         Conflict: another server runs on this data directory, or the port is taken.
@@ -92,8 +91,7 @@ def serve(settings: Settings) -> None:
         (settings.data / "server.json").unlink(missing_ok=True)
         listening = _listen(settings)
         port = int(listening.getsockname()[1])
-        # First of all, since it takes longer to be ready: what runs is adopted the sooner.
-        worker = WorkerChild(settings)
+        worker = worker or WorkerChild(settings)
         worker.start()
         app = open_app(settings)
         first_token(app.database, settings.data, clock=app.clock, user=os_user())
@@ -149,50 +147,6 @@ def _uvicorn_config(front: Front) -> uvicorn.Config:
         timeout_keep_alive=75,
         timeout_graceful_shutdown=10,
     )
-
-
-class WorkerChild:
-    """The one child that runs the loops; started again whenever it dies."""
-
-    def __init__(self, settings: Settings) -> None:
-        """Remember how to start it."""
-        self._settings = settings
-        self._stopping = threading.Event()
-        self._process: subprocess.Popen[bytes] | None = None
-        self._thread = threading.Thread(target=self._keep_alive, daemon=True)
-
-    def start(self) -> None:
-        """Start the child and watch it."""
-        self._thread.start()
-
-    def stop(self) -> None:
-        """End the child; attempts and endpoints are detached and live on."""
-        self._stopping.set()
-        if self._process is not None and self._process.poll() is None:
-            self._process.terminate()
-        self._thread.join(timeout=15)
-
-    def _keep_alive(self) -> None:
-        environment = os.environ | worker_environment(self._settings)
-        while not self._stopping.is_set():
-            # The worker sees by the end of this pipe that we are gone, however we went.
-            command = [sys.executable, "-m", "headway.worker"]
-            began = time.monotonic()
-            self._process = subprocess.Popen(command, env=environment, stdin=subprocess.PIPE)
-            code = self._process.wait()
-            if not self._stopping.is_set():
-                logger().warning("worker ended and is started again", exit_code=code)
-                if time.monotonic() - began < SHORT_LIFE:
-                    self._stopping.wait(0.5)  # it cannot even begin: not as fast as the machine allows
-
-
-def worker_environment(settings: Settings) -> dict[str, str]:
-    """Return the settings as environment variables, for the child."""
-    return {
-        f"HEADWAY_{name.upper()}": str(getattr(settings, name))
-        for name in Settings.__dataclass_fields__
-        if str(getattr(settings, name)) != ""
-    }
 
 
 def read_announcement(data: Path) -> dict[str, Any] | None:

@@ -12,6 +12,8 @@ from headway.errors import UsageError
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from headway.errors import UsageError
-from headway.server import worker_environment
 from headway.settings import Settings
+from headway.worker_child import worker_environment
 
 
 def test_without_any_variable_the_defaults_hold():

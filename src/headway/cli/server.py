@@ -31,8 +31,7 @@ def start(
     """Run the server here until it is interrupted."""
     from dataclasses import replace
 
-    from headway.server import LOOPBACK
-    from headway.settings import Settings
+    from headway.settings import LOOPBACK, Settings
 
     settings = Settings.from_environment()
     given: dict[str, Any] = {"host": host, "port": port, "auth": auth}
@@ -52,6 +51,18 @@ def start(
 
 
 def _serve(settings: Any) -> None:
+    from headway.worker_child import WorkerChild
+
+    # Before anything heavy is imported: both start at the same time, and what runs is adopted the sooner.
+    worker = WorkerChild(settings)
+    worker.start()
+    try:
+        _serve_with(settings, worker)
+    finally:
+        worker.stop()
+
+
+def _serve_with(settings: Any, worker: Any) -> None:
     from sqlalchemy.exc import DatabaseError
 
     from headway.auth.first_start import FILE_NAME
@@ -60,7 +71,7 @@ def _serve(settings: Any) -> None:
     note(f"data in {settings.data}; login token in {settings.data / FILE_NAME}; stop with Ctrl-C")
     _let_lookers_pass(settings.data)
     try:
-        serve(settings)
+        serve(settings, worker)
     except OSError as error:
         if error.errno == _FULL:
             raise StorageFull(f"the disk of {settings.data} is full", hint="free space, then the same again") from None
