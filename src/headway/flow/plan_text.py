@@ -25,4 +25,4 @@ def plan_text(plan: Plan, notes: tuple[str, ...]) -> str:
         cost = money(task.expected_cost, plan.project.engine.currency) if task.expected_cost is not None else "–"
         lines.append(f"| {task.spec.name} | {_WORDS[task.action]} | {inline(task.why)} | {time} | {cost} |")
     lines += ["", f"Plan `{plan.id[:12]}` · nothing was started · `/train` does it"]
-    return "\n".join([*lines, *(f"> {note}" for note in notes)])
+    return "\n".join([*lines, *(f"> {inline(note)}" for note in notes)])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 from datetime import datetime
 
 import msgspec
@@ -77,10 +78,12 @@ class JobResults:
 
     def make_baseline(self, result: JobResult, *, branch: str, actor: str, at: datetime) -> None:
         """Make a result the one that later changes are compared with."""
+        # It is called after the branch that it now stands for: reports name their baseline by it.
+        body = msgspec.to_builtins(replace(result, branch=branch))
         self._tx.execute(
             update(schema.result)
             .where(schema.result.c.job_id == result.job_id)
-            .values(is_baseline=True, branch=branch, at=at),
+            .values(is_baseline=True, branch=branch, body=body, at=at),
         )
         record(
             self._tx,

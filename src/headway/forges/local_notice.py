@@ -7,7 +7,8 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from headway.errors import NotFound
+from headway.errors import Conflict, NotFound
+from headway.forges.git_merge import merge_trees
 from headway.forges.local_store import ChangeRow, LocalChanges
 from headway.forges.model import BranchPushed, Change, ChangeMoved, ChangeState
 
@@ -45,7 +46,7 @@ def notice_pushes(database: Database, repo_id: str, git: Git, *, at: datetime, a
         for name in moved:
             _note_branch(changes, repo_id, name, before=seen.get(name), after=heads.get(name), at=at, actor=actor)
         for row in changes.changes(repo_id, ChangeState.OPEN):
-            _note_change(changes, row, git, heads=heads, moved=moved, at=at, actor=actor)
+            _note_change(changes, row, git, heads=heads, seen=seen, moved=moved, at=at, actor=actor)
 
 
 def change_of(row: ChangeRow, heads: Mapping[str, str]) -> Change:
@@ -100,6 +101,7 @@ def _note_change(
     git: Git,
     *,
     heads: Mapping[str, str],
+    seen: Mapping[str, str],
     moved: list[str],
     at: datetime,
     actor: str,
@@ -112,8 +114,28 @@ def _note_change(
         told = ChangeMoved(delivery="", action="pushed", change=change, actor=actor, before_sha=row.head_sha)
         changes.append(row.repo_id, told, at=at)
     # Somebody ran `git merge` by hand, or a merge of ours was cut off after it had moved the branch.
-    if row.base_ref in moved and git.is_ancestor(change.head_sha, change.base_sha):
+    if row.base_ref in moved and _holds(git, change, before=seen.get(row.base_ref)):
         note_merged(changes, change, merged_sha=change.base_sha, at=at, actor=actor)
+
+
+def _holds(git: Git, change: Change, *, before: str | None) -> bool:
+    """Say whether the base branch has taken a change in: its commits, or, squashed or rebased, the same files."""
+    if git.is_ancestor(change.head_sha, change.base_sha):
+        return True
+    if before is None or not git.is_ancestor(before, change.base_sha):
+        return False
+    try:
+        merged = merge_trees(git, before, change.head_sha)
+    except Conflict:
+        return False
+    # A change that brings nothing would be found in every commit.
+    if merged == git.tree_of(before):
+        return False
+    made = git.run("log", "--format=%T", f"--max-count={_MOST_COMMITS}", f"{before}..{change.base_sha}")
+    return merged in made.decode().split()
+
+
+_MOST_COMMITS = 200
 
 
 def note_merged(changes: LocalChanges, change: Change, *, merged_sha: str, at: datetime, actor: str) -> Change:
