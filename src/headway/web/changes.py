@@ -18,6 +18,7 @@ from headway.flow.present import command_text
 from headway.flow.projects import contexts_for
 from headway.flow.repos import get_repo
 from headway.flow.results import JobResults
+from headway.flow.standing import check_comment
 from headway.forges.git_merge import MergeMethod
 from headway.forges.local import LocalForge, ShownChange
 from headway.forges.model import Change, ChangeState, PostedComment, Repo
@@ -207,13 +208,10 @@ def comment(visit: Visit) -> Response:
     """Say something as the visitor; commands in it are read like those of any comment."""
     check_allowed(visit.principal, Action.COMMENT)
     repo = get_repo(visit.app, visit.path["repo"])
-    number = visit.path["number"]
-    _forge(visit.app, repo).add_comment(
-        repo.id,
-        number,
-        author=visit.principal.user,
-        body=visit.form.get("body", "").replace("\r\n", "\n"),
-    )
+    number, body = visit.path["number"], visit.form.get("body", "").replace("\r\n", "\n")
+    forge = _forge(visit.app, repo)
+    check_comment(visit.app, visit.principal, forge.get_change(repo.id, number), body)
+    forge.add_comment(repo.id, number, author=visit.principal.user, body=body)
     return visit.go(f"/changes/{repo.id}/{number}#conversation")
 
 

@@ -90,3 +90,16 @@ def test_programs_with_a_token_may_write(method: str) -> None:
 @pytest.mark.parametrize("method", ["GET", "HEAD", "OPTIONS"])
 def test_reading_is_open_to_links_from_elsewhere(method: str) -> None:
     assert asked(method, sec_fetch_site="cross-site", cookie="a=b") == ""
+
+
+def test_what_a_browser_sends_by_itself_is_no_proof_of_intent() -> None:
+    # A form that is sent to http://name:word@127.0.0.1:7474/ carries this header, from whatever page.
+    assert asked("POST", origin="http://evil.example", authorization="Basic YTpi")
+    assert asked("POST", sec_fetch_site="cross-site", authorization="Basic YTpi")
+    assert asked("POST", authorization="Basic YTpi") == "", "programs send neither Origin nor cookie"
+    assert asked("POST", origin="http://evil.example", authorization="Bearer hw_x") == ""
+
+
+@pytest.mark.parametrize("origin", ["http://[", f"http://a@{HERE}", f"//{HERE}", f"ftp://{HERE}", "", "\xff"])
+def test_an_origin_that_is_none_is_refused_and_breaks_nothing(origin: str) -> None:
+    assert asked("POST", origin=origin)

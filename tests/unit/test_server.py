@@ -1,0 +1,48 @@
+"""What the server does before it listens, and who watches that it is not needed."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from fakes.story import Story
+from headway import server
+from headway.commands.model import Verb
+from headway.errors import Unreachable, UsageError
+
+
+def test_what_others_could_see_of_the_data_directory_is_taken_from_them(tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    data.mkdir(mode=0o755)
+    server._make_private(data)
+    assert data.stat().st_mode & 0o777 == 0o700
+    server._make_private(tmp_path / "new" / "deep")
+    assert (tmp_path / "new" / "deep").stat().st_mode & 0o777 == 0o700
+
+
+def test_somebody_else_s_open_folder_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    tmp_path.chmod(0o755)
+
+    def not_ours(*_: Any, **__: Any) -> None:
+        raise PermissionError
+
+    monkeypatch.setattr(os, "chmod", not_ours)
+    with pytest.raises(UsageError, match="can be read by others"):
+        server._make_private(tmp_path)
+
+
+def test_an_accepted_command_is_work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    story = Story(tmp_path)
+    assert not server._is_busy(story.app)
+    story.command(Verb.HELP)
+    assert server._is_busy(story.app)
+
+    def away(*_: Any) -> None:
+        raise Unreachable("the database does not answer")
+
+    monkeypatch.setattr(type(story.app.database), "read", away)
+    assert server._is_busy(story.app), "a database that is away for a moment stops no server"
+    story.close()
