@@ -110,7 +110,9 @@ class Story:
         with self.app.database.write() as tx:
             tx.execute(update(schema.task).where(schema.task.c.job_id == job.id).values(state="succeeded"))
             tx.execute(update(schema.job).where(schema.job.c.id == job.id).values(**values))
-            JobResults(tx).save(self.result(job, is_good=is_good, auc=auc), is_baseline=False)
+            tree = JobStore(tx).plan(job.plan_id).tree
+            result = replace(self.result(job, is_good=is_good, auc=auc), tree=tree)
+            JobResults(tx).save(result, is_baseline=False)
             return JobStore(tx).get(job.id)
 
     def result(self, job: Job, *, is_good: bool = True, auc: float = 0.9) -> JobResult:
