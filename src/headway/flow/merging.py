@@ -16,7 +16,7 @@ from headway.flow.model import JobResult
 from headway.flow.outbox import want
 from headway.flow.projects import ProjectAt, projects_at, resolve
 from headway.flow.registering import register_model
-from headway.flow.repos import get_repo
+from headway.flow.repos import get_repo, git_at
 from headway.flow.results import JobResults
 from headway.forges.model import BranchPushed, ChangeMoved, Repo, StatusState, WantedStatus
 from headway.ids import new_id
@@ -123,13 +123,51 @@ def after_merge(app: App, event: ChangeMoved) -> bool:
         promoted.add(job.project)
         with app.database.write() as tx:
             ResultStore(tx).promote(job.id, Tier.MAIN, actor=event.actor, at=now)
-            JobResults(tx).make_baseline(result, branch=branch, actor=event.actor, at=now)
             plan = JobStore(tx).plan(job.plan_id)
+        if not _still_holds(app, event, job, result):
+            # Another change was merged in between: what is there now is neither's, and has an answer of its own.
+            _train_merged(app, event, job)
+            continue
+        with app.database.write() as tx:
+            JobResults(tx).make_baseline(result, branch=branch, actor=event.actor, at=now)
         if result.model is not None and plan.project.model is not None:
             register_model(app, job, plan, result, actor=event.actor)
             if plan.project.deploy is not None and plan.project.deploy.on_register:
                 _release_by_itself(app, job, event)
     return bool(promoted)
+
+
+def _still_holds(app: App, event: ChangeMoved, job: Job, result: JobResult) -> bool:
+    """Whether a merged change's result speaks for the default branch as it is now.
+
+    It does when the merge put exactly the judged files there (squash and rebase included), and also when the branch
+    has moved meanwhile but no other result has become its baseline since this one was judged.
+    """
+    merged = event.change.merged_sha
+    if merged is None or git_at(app, job.repo_id, merged).tree_of(merged) == result.tree:
+        return True
+    with app.database.read() as tx:
+        newest = JobResults(tx).baseline_since(job.repo_id, job.project)
+    return newest is None or job.settled_at is None or newest <= job.settled_at
+
+
+def _train_merged(app: App, event: ChangeMoved, job: Job) -> None:
+    """Train what a merge made of two lines of work; where nothing that a step reads differs, that is an answer."""
+    change = event.change
+    command = Command(
+        id=new_id(),
+        verb=Verb.TRAIN,
+        origin=Origin.PUSH,
+        repo_id=change.repo_id,
+        actor=event.actor,
+        at=app.clock.now(),
+        project=job.project,
+        head_sha=change.merged_sha,
+        branch=change.base_ref,
+        comment_id=f"push:{change.merged_sha}:{job.project}",
+    )
+    with app.database.write() as tx:
+        CommandStore(tx).add(command)
 
 
 def _release_by_itself(app: App, job: Job, event: ChangeMoved) -> None:

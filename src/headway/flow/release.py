@@ -16,11 +16,10 @@ from headway.flow.outbox import want
 from headway.flow.registering import model_folder
 from headway.flow.repos import git_at
 from headway.forges.model import WantedComment, WantedDeployment
-from headway.ids import checked_name
+from headway.ids import checked_name, new_id
 from headway.jobs.store import JobStore
 from headway.logs import logger
 from headway.pipelines.source import write_source
-from headway.planning.model import Plan
 from headway.projects.model import DeploySpec
 from headway.registry.model import ModelVersion, VersionState
 from headway.registry.store import RegistryStore
@@ -62,25 +61,23 @@ def _step_one(app: App, background: Background, release: Release) -> None:
         moved, action = step_release(tx, release, candidate, now=now, tested=read_tested(app, release))
         if moved.state is not release.state or moved.step != release.step:
             _follow_up(app, tx, moved, version)
-    if moved.state is not release.state:
-        background.run(f"tell {release.id} {moved.state}", partial(_tell, app, moved, version))
+    if moved.state is not release.state and moved.job_id:
+        background.run(f"tell {release.id} {moved.state}", partial(_tell, app, moved))
     if action.do is Do.RUN_TEST:
         background.run(f"test {release.id}", partial(_test, app, release, candidate))
 
 
-def _tell(app: App, release: Release, version: ModelVersion) -> None:
+def _tell(app: App, release: Release) -> None:
     with app.database.read() as tx:
-        plan = JobStore(tx).plan(JobStore(tx).get(version.lineage.job_id).plan_id)
+        plan = JobStore(tx).plan(JobStore(tx).get(release.job_id).plan_id)
     notify_released(app, release, plan)
 
 
 def candidate_of(app: App, release: Release) -> tuple[Candidate, ModelVersion]:
-    """Return what a release serves and by which rules: those of the plan that trained it, so the base branch's."""
+    """Return what a release serves and by which rules: those that stood on the default branch when it was asked for."""
     with app.database.read() as tx:
         version = RegistryStore(tx, app.clock).get_version(release.model, release.version)
-        job = JobStore(tx).get(version.lineage.job_id)
-        plan = JobStore(tx).plan(job.plan_id)
-    spec = deploy_spec(plan, release.environment)
+    spec = release.spec or DeploySpec()
     route = Route(
         model=version.model,
         version=version.number,
@@ -89,48 +86,43 @@ def candidate_of(app: App, release: Release) -> tuple[Candidate, ModelVersion]:
         digest=version.digest,
         env_path=version.env_path,
     )
-    workdir = str(_base_checkout(app, plan)) if spec.target == "command" else ""
+    workdir = str(_checkout(app, release)) if spec.target == "command" else ""
     return Candidate(route=route, spec=spec, workdir=workdir), version
 
 
-def deploy_spec(plan: Plan, environment: str) -> DeploySpec:
+def rules_for(spec: DeploySpec, environment: str) -> DeploySpec:
     """Return the rules of a release; one to staging alone is tested there, and then served without anybody's word."""
-    spec = plan.project.deploy or DeploySpec()
     if environment == "staging":
         return DeploySpec(environment="staging", approvals=0, test=spec.test, resources=spec.resources)
     return spec
 
 
-def _base_checkout(app: App, plan: Plan) -> Path:
-    """Return a checkout of the base commit: the team's scripts come from there, never from the change."""
-    from_base = app.data / "checkouts" / plan.base_commit
-    if not from_base.exists():
-        draft = from_base.with_name(f".{plan.base_commit}.{id(plan)}")
-        write_source(_git_dir(app, plan), plan.base_commit, draft)
+def _checkout(app: App, release: Release) -> Path:
+    """Return the project's folder at the rules' commit: the team's scripts never come from a change."""
+    with app.database.read() as tx:
+        root = JobStore(tx).plan(JobStore(tx).get(release.job_id).plan_id).project.root
+    folder = app.data / "checkouts" / release.rules_commit
+    if not folder.exists():
+        draft = folder.with_name(f".{release.rules_commit}.{new_id()}")
+        write_source(git_at(app, release.repo_id, release.rules_commit).directory, release.rules_commit, draft)
         try:
-            draft.rename(from_base)
+            draft.rename(folder)
         except OSError:
-            logger().info("checkout was made meanwhile", commit=plan.base_commit)
-    return from_base / plan.project.root
-
-
-def _git_dir(app: App, plan: Plan) -> Path:
-    return git_at(app, plan.repo_id, plan.base_commit).directory
+            logger().info("checkout was made meanwhile", commit=release.rules_commit)
+    return folder / root
 
 
 def _test(app: App, release: Release, candidate: Candidate) -> None:
-    """Throw the team's own test, as the base branch has it, at the version in staging; keep how it went."""
+    """Throw the team's own test, as the default branch has it, at the version in staging; keep how it went."""
     with app.database.read() as tx:
         kept = DeploymentStore(tx).get(f"{release.project}-staging")
-        job = JobStore(tx).get(RegistryStore(tx, app.clock).lineage(release.model, release.version).job_id)
-        plan = JobStore(tx).plan(job.plan_id)
     test = candidate.spec.test
     if kept is None or kept.observed is None or test is None:
         return
     tested = run_model_test(
         test,
         endpoint=kept.observed.url,
-        checkout=_base_checkout(app, plan),
+        checkout=_checkout(app, release),
         env_path=candidate.route.env_path,
     )
     path = _tested_path(app, release)

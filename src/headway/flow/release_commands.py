@@ -16,9 +16,9 @@ from headway.errors import Conflict, NotFound, Refused, UsageError
 from headway.flow.grants import grant
 from headway.flow.model import JobResult
 from headway.flow.named import named_job
-from headway.flow.projects import chosen, projects_at
+from headway.flow.projects import chosen, projects_at, resolve
 from headway.flow.registering import register_model
-from headway.flow.release import candidate_of, deploy_spec
+from headway.flow.release import candidate_of, rules_for
 from headway.flow.repos import forge_of, get_repo, git_at
 from headway.flow.results import JobResults
 from headway.forges.model import ChangeState
@@ -28,10 +28,9 @@ from headway.jobs.store import JobStore
 from headway.planning.model import Plan
 from headway.projects.model import DeploySpec
 from headway.registry.digest import check_digest
-from headway.registry.store import RegistryStore
 from headway.serving.model import Release, ReleaseState
 from headway.serving.release import approve as add_approval
-from headway.serving.release import deployment_name, roll_back, stop_rollout
+from headway.serving.release import deployment_name, refuse, roll_back, stop_rollout
 from headway.serving.store import DeploymentStore, ReleaseStore
 
 
@@ -42,7 +41,8 @@ class Deployable:
     job: Job
     plan: Plan
     result: JobResult
-    spec: DeploySpec
+    spec: DeploySpec  # as the default branch has it now
+    rules_commit: str
 
 
 def deploy(app: App, command: Command) -> str:
@@ -54,7 +54,7 @@ def deploy(app: App, command: Command) -> str:
             f"project {found.job.project} has no environment {environment!r}",
             cause=f"headway.yaml on the base branch names {found.spec.environment}, and staging is always there",
         )
-    spec = deploy_spec(found.plan, environment)
+    spec = rules_for(found.spec, environment)
     weights = " → ".join(f"{each.weight} %" for each in spec.steps)
     if command.dry_run:
         return (
@@ -85,12 +85,26 @@ def deploy(app: App, command: Command) -> str:
         test_output="",
         version_no=1,
         created_at=app.clock.now(),
+        job_id=found.job.id,
+        spec=spec,
+        rules_commit=found.rules_commit,
     )
     answer = f"releasing {version.model} v{version.number} (job #{found.job.number}) to {environment}: {weights}"
     with app.database.write() as tx:
+        _end_older(tx, release, command.actor)
         ReleaseStore(tx).add(release, actor=command.actor)
         CommandStore(tx).answer(command.id, answer)
     return answer
+
+
+def _end_older(tx: Connection, newer: Release, actor: str) -> None:
+    """End what still waits for the same environment: an approval given late must not put an old version back."""
+    for older in ReleaseStore(tx).unfinished():
+        is_same = (older.project, older.environment) == (newer.project, newer.environment)
+        is_waiting = older.state in (ReleaseState.PENDING, ReleaseState.STAGING, ReleaseState.WAITING)
+        if is_same and is_waiting and older.command_id != newer.command_id:
+            reason = f"superseded by the release of {newer.model} v{newer.version}"
+            refuse(tx, older, actor=actor, reason=reason, now=newer.created_at)
 
 
 def _check_owner(app: App, name: str, repo_id: str) -> None:
@@ -106,15 +120,21 @@ def _check_owner(app: App, name: str, repo_id: str) -> None:
 
 
 def _deployable(app: App, command: Command) -> Deployable:
+    """Return the job that is named, the change's last good one, or the last good one of the default branch."""
     with app.database.read() as tx:
         store, results = JobStore(tx), JobResults(tx)
         jobs = [named_job(store, command)] if command.arguments else store.find(*_scope(command), limit=50)
+        found = results.of_jobs(job.id for job in jobs)
         for job in jobs:
-            result = results.get(job.id)
-            if result is not None and (command.arguments or _is_good(job, result)):
-                plan = store.plan(job.plan_id)
-                return _checked(job, plan, result)
-    raise NotFound("no good job to deploy", cause="none has succeeded with a verdict that allows it", hint="/train")
+            result = found.get(job.id)
+            if result is None or not (command.arguments or _is_good(job, result)):
+                continue
+            if command.arguments or command.change is not None or results.is_baseline(job.id):
+                return _checked(app, job, store.plan(job.plan_id), result)
+    where = f"change {command.change}" if command.change is not None else "the default branch"
+    raise NotFound(
+        f"no good job of {where} to deploy", cause="none has succeeded with a verdict that allows it", hint="/train"
+    )
 
 
 def _scope(command: Command) -> list[ColumnElement[bool]]:
@@ -130,7 +150,7 @@ def _is_good(job: Job, result: JobResult) -> bool:
     return job.state is JobState.SUCCEEDED and result.verdict is not None and result.verdict.allows_merge
 
 
-def _checked(job: Job, plan: Plan, result: JobResult) -> Deployable:
+def _checked(app: App, job: Job, plan: Plan, result: JobResult) -> Deployable:
     if not _is_good(job, result):
         raise Refused(
             f"job #{job.number} is not good enough to be released",
@@ -142,12 +162,23 @@ def _checked(job: Job, plan: Plan, result: JobResult) -> Deployable:
             f"job #{job.number} ran code from a fork: its model is never released",
             hint="merge the change, then /train on the default branch",
         )
-    if plan.project.deploy is None:
-        raise NotFound(
-            f"project {job.project} says nothing about deployment",
-            hint="add deploy: {environment: production} to headway.yaml on the base branch, then /train",
+    if job.change is None and Tier(job.tier) is not Tier.MAIN:
+        raise Refused(
+            f"job #{job.number} ran work that is on no change and not on the default branch",
+            cause=f"its commit {job.commit[:7]} ({job.branch}) was proposed to nobody",
+            hint="commit it on a branch, then: headway change open BRANCH",
         )
-    return Deployable(job=job, plan=plan, result=result, spec=plan.project.deploy)
+    repo = get_repo(app, job.repo_id)
+    main = resolve(app, repo, repo.default_branch)
+    project = next(
+        (each for each in projects_at(app, repo.id, head=main, base=main) if each.spec.name == job.project), None
+    )
+    if project is None or project.spec.deploy is None:
+        raise NotFound(
+            f"project {job.project} says nothing about deployment on {repo.default_branch}",
+            hint=f"add deploy: {{environment: production}} to headway.yaml on {repo.default_branch}",
+        )
+    return Deployable(job=job, plan=plan, result=result, spec=project.spec.deploy, rules_commit=main)
 
 
 def approve(app: App, command: Command) -> str:
@@ -161,7 +192,7 @@ def approve(app: App, command: Command) -> str:
         waiting = [
             release
             for release in ReleaseStore(tx).unfinished()
-            if release.repo_id == command.repo_id and _fits(_job_number(app, tx, release), release, command)
+            if release.repo_id == command.repo_id and _fits(_job_number(tx, release), release, command)
         ]
     waiting = [each for each in waiting if each.state in (ReleaseState.WAITING, ReleaseState.STAGING)]
     if not waiting:
@@ -195,15 +226,12 @@ def approve(app: App, command: Command) -> str:
 def waiting_job(app: App, release: Release) -> int | None:
     """Return the number of the job whose model a release waits to serve."""
     with app.database.read() as tx:
-        return _job_number(app, tx, release)
+        return _job_number(tx, release)
 
 
-def _job_number(app: App, tx: Connection, release: Release) -> int | None:
+def _job_number(tx: Connection, release: Release) -> int | None:
     """Return the number of the job whose model a release serves."""
-    if not release.model:
-        return None
-    lineage = RegistryStore(tx, app.clock).lineage(release.model, release.version)
-    return JobStore(tx).get(lineage.job_id).number if lineage.job_id else None
+    return JobStore(tx).get(release.job_id).number if release.job_id else None
 
 
 def _fits(job: int | None, release: Release, command: Command) -> bool:
@@ -237,6 +265,11 @@ def rollback(app: App, command: Command) -> str:
             answer = f"{release.model} v{release.version} is taken back from {environment}"
             CommandStore(tx).answer(command.id, answer)
         return answer
+    with app.database.read() as tx:
+        earlier = ReleaseStore(tx).find(
+            schema.release.c.project == project, schema.release.c.environment == environment
+        )
+    last = next((each for each in earlier if each.spec is not None), None)
     fresh = Release(
         id=new_id(),
         project=project,
@@ -257,6 +290,9 @@ def rollback(app: App, command: Command) -> str:
         test_output="",
         version_no=1,
         created_at=now,
+        job_id=last.job_id if last else "",
+        spec=last.spec if last else None,
+        rules_commit=last.rules_commit if last else "",
     )
     wanted = command.params.get("version", "")
     if wanted and not re.fullmatch(r"v?[0-9]{1,9}", wanted):

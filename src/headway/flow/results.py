@@ -63,6 +63,17 @@ class JobResults:
             None,
         )
 
+    def baseline_since(self, repo_id: str, project: str) -> datetime | None:
+        """Return since when the present baseline has been one; None while there is none."""
+        table = schema.result.c
+        query = select(table.at).where(table.repo_id == repo_id, table.project == project, table.is_baseline.is_(True))
+        return self._tx.execute(query.order_by(table.at.desc()).limit(1)).scalar()
+
+    def is_baseline(self, job_id: str) -> bool:
+        """Whether a job's result is, or was, what the default branch stands for."""
+        query = select(schema.result.c.is_baseline).where(schema.result.c.job_id == job_id)
+        return bool(self._tx.execute(query).scalar())
+
     def at_commit(self, repo_id: str, project: str, commit: str) -> JobResult | None:
         """Return the newest result of one commit."""
         return next(

@@ -14,7 +14,7 @@ from headway.blobs.content import content_key
 from headway.db import schema
 from headway.errors import HeadwayError
 from headway.flow.background import Background
-from headway.flow.baselines import baseline_for
+from headway.flow.baselines import Chosen, baseline_for
 from headway.flow.changed import what_changed
 from headway.flow.crash import crash_of
 from headway.flow.gather import gather
@@ -119,6 +119,7 @@ def _judged(app: App, job: Job, plan: Plan, result: JobResult) -> JobResult:
     chosen = baseline_for(app, job, plan, result)
     with app.database.read() as tx:
         overrides = _overrides(tx, job)
+    chosen = _with_rows(app, plan, chosen)
     # One hold-out for both sides, the base branch's: labels are never the change's own.
     found = judge(
         project.gates.rules,
@@ -147,6 +148,23 @@ def _judged(app: App, job: Job, plan: Plan, result: JobResult) -> JobResult:
         curves=_paired(judged.curves, chosen.result.curves),
         changed=what_changed(git_at(app, job.repo_id, job.commit), chosen.result, judged),
     )
+
+
+def _with_rows(app: App, plan: Plan, chosen: Chosen) -> Chosen:
+    """Find the predictions of a baseline that was judged before `predictions:` was declared.
+
+    Where it wrote none at all, comparing begins with this run: nothing that a change could bring about.
+    """
+    spec, result = plan.project.predictions, chosen.result
+    if spec is None or result is None or result.predictions is not None:
+        return chosen
+    with app.database.read() as tx:
+        outputs = [output for task in JobStore(tx).tasks(result.job_id) for output in task.outputs]
+    found = next((output for output in outputs if output.path == spec.path), None)
+    if found is not None:
+        return replace(chosen, result=replace(result, predictions=found))
+    note = f"{chosen.label} wrote no predictions to {spec.path}: comparing begins with this run"
+    return replace(chosen, label="", result=None, notes=(*chosen.notes, note))
 
 
 def _evidence(app: App, result: JobResult, label: str) -> Evidence:

@@ -118,11 +118,19 @@ def plans_for(app: App, command: Command, *, rerun: bool = False) -> list[Planne
     """Return the plans of a command: one for each project that it is for."""
     change = _change(app, command)
     head = command.head_sha or ""
-    base = change.base_sha if change is not None else head
+    base = change.base_sha if change is not None else _rules_commit(app, command, tier_of(app, command, change))
     projects = projects_at(app, command.repo_id, head=head, base=base)
     roots = tuple(project.spec.root for project in projects)
     picked = chosen(projects, command.project)
     return [_plan_one(app, command, each, change=change, other_roots=roots, rerun=rerun) for each in picked]
+
+
+def _rules_commit(app: App, command: Command, tier: Tier) -> str:
+    """Return the commit whose rules hold without a change: what is not on the default branch yet obeys that branch."""
+    head = command.head_sha or ""
+    if tier is Tier.MAIN:
+        return head
+    return git_at(app, command.repo_id, head).branch_head(get_repo(app, command.repo_id).default_branch) or head
 
 
 def _plan_one(

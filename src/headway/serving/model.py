@@ -124,3 +124,6 @@ class Release:
     version_no: int  # row version for conditional updates
     created_at: datetime
     finished_at: datetime | None = None
+    job_id: str = ""  # whose model it is
+    spec: DeploySpec | None = None  # the default branch's rules when it was asked for; they do not move under it
+    rules_commit: str = ""  # the commit that they, the team's test and its scripts come from
