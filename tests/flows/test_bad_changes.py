@@ -42,7 +42,7 @@ def test_a_lock_file_that_cannot_be_solved_is_told_with_its_reason(scene: Stage)
     report = scene.report(change)
     assert "iniconfig==1.1.1" in report
     assert "iniconfig==2.0.0" in report
-    assert scene.status(change, "tiny") == "error"
+    scene.expect_status(change, "tiny", "error")
 
 
 GRADED = """\
@@ -87,7 +87,7 @@ def test_a_change_cannot_edit_its_own_evaluation(scene: Stage) -> None:
     assert result.metrics["score"] == 0.1
     assert result.verdict is not None
     assert not result.verdict.allows_merge
-    assert scene.status(change, "tiny") == "failure"
+    scene.expect_status(change, "tiny", "failure")
     assert "gates" in " ".join(result.notes)  # the report says what the change tried
     with pytest.raises(Refused):
         merge(scene, change.number)
