@@ -59,7 +59,7 @@ def crash_of(app: App, job: Job, plan: Plan) -> CrashView | None:
         attempts=task.max_attempts,
         seconds=seconds,
         tail=lines,
-        hint=hint,
+        hint=hint.replace("`", ""),  # shown as plain text, where marks would stand as they are
     )
 
 
