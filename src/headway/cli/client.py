@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 
-import msgspec
-
 from headway import __version__
 from headway.cli.credentials import kept_token
 from headway.cli.find_server import data_folder, find_or_start, running_server
 from headway.cli.output import note
+from headway.cli.transport import FAILURES, Connection
 from headway.errors import (
     ConfigError,
     Conflict,
@@ -29,8 +29,6 @@ from headway.errors import (
     UsageError,
 )
 
-TIMEOUT = 600.0  # a backup or a merge may take its time; connecting may not
-CONNECT_TIMEOUT = 10.0
 LOGIN_HINT = "printf %s TOKEN | headway login --token-stdin"
 
 _ERRORS: dict[str, type[HeadwayError]] = {
@@ -70,61 +68,58 @@ class Client:
 
     def __init__(self, url: str, token: str, *, is_local: bool = True) -> None:
         """Keep address and token; nothing is sent yet."""
-        import httpx
-
-        headers = {"authorization": f"Bearer {token}"} if token else {}
         self.url = url
         self.is_local = is_local
-        try:
-            timeout = httpx.Timeout(TIMEOUT, connect=CONNECT_TIMEOUT)
-            self._http = httpx.Client(base_url=url, headers=headers, timeout=timeout)
-        except (httpx.InvalidURL, UnicodeError) as error:
-            raise self._unreachable(str(error)) from None
+        self._token = token
+        with self._talking():
+            self._http = Connection(url, is_local=is_local)
 
     def get(self, path: str, /, **query: Any) -> Any:
         """Read."""
-        return self._send("GET", path, params={name: value for name, value in query.items() if value is not None})
+        return self._send(
+            "GET", f"/api/v1{path}", query={name: each for name, each in query.items() if each is not None}
+        )
 
     def post(self, path: str, /, **body: Any) -> Any:
         """Ask for something."""
-        return self._send("POST", path, json={name: value for name, value in body.items() if value is not None})
+        return self._send(
+            "POST", f"/api/v1{path}", body={name: each for name, each in body.items() if each is not None}
+        )
 
     def put(self, path: str, /, **body: Any) -> Any:
         """Set something."""
-        return self._send("PUT", path, json=body)
+        return self._send("PUT", f"/api/v1{path}", body=body)
 
     def delete(self, path: str, /) -> Any:
         """Remove something."""
-        return self._send("DELETE", path)
+        return self._send("DELETE", f"/api/v1{path}")
 
-    def wire(self, method: str, path: str, /, **body: Any) -> Any:
+    def wire(self, method: str, path: str, /, **said: Any) -> Any:
         """Say something in MLflow's own words: what a run is, is written by nobody else."""
-        options: dict[str, Any] = {"params": body} if method == "GET" else {"json": body}
-        return self._send(method, f"/api/2.0/{path}", is_wire=True, **options)
+        options: dict[str, Any] = {"query": said} if method == "GET" else {"body": said}
+        return self._send(method, f"/api/2.0/{path}", **options)
 
     def download(self, path: str, into: IO[bytes]) -> int:
         """Copy one artifact to a file; return its size."""
-        with self._talking(), self._http.stream("GET", f"/api/2.0/mlflow-artifacts/artifacts/{path}") as answer:
-            if answer.status_code >= 400:
-                answer.read()
-                raise self._failure(f"GET {path}", answer.status_code, _read(answer.content))
-            return sum(into.write(part) for part in answer.iter_bytes())
-
-    def _send(self, method: str, path: str, *, is_wire: bool = False, **options: Any) -> Any:
         with self._talking():
-            answer = self._http.request(method, path if is_wire else f"/api/v1{path}", **options)
+            status, parts = self._http.stream(f"/api/2.0/mlflow-artifacts/artifacts/{path}", token=self._token)
+            if status >= 400:
+                raise self._failure(f"GET {path}", status, _read(b"".join(parts)))
+            return sum(into.write(part) for part in parts)
+
+    def _send(self, method: str, path: str, **options: Any) -> Any:
+        with self._talking():
+            answer = self._http.send(method, path, token=self._token, **options)
         read = _read(answer.content)
-        if answer.status_code < 400 and read is not _NO_JSON:
+        if answer.status < 400 and read is not _NO_JSON:
             return read
-        raise self._failure(f"{method} {path}", answer.status_code, read)
+        raise self._failure(f"{method} {path}", answer.status, read)
 
     @contextmanager
     def _talking(self) -> Iterator[None]:
-        import httpx
-
         try:
             yield
-        except (httpx.HTTPError, httpx.InvalidURL, UnicodeError) as error:
+        except FAILURES as error:
             raise self._unreachable(str(error) or type(error).__name__) from error
 
     def _unreachable(self, cause: str) -> Unreachable:
@@ -165,8 +160,8 @@ _NO_JSON = object()
 
 def _read(content: bytes) -> Any:
     try:
-        return msgspec.json.decode(content)
-    except msgspec.DecodeError:
+        return json.loads(content)
+    except ValueError:
         return _NO_JSON
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from pathlib import Path
 from typing import Annotated, Any
@@ -11,6 +12,7 @@ import typer
 from headway.cli.client import connect
 from headway.cli.options import Json
 from headway.cli.output import clean_line, clean_text, note, print_json, say, table, when
+from headway.cli.transport import FAILURES, Connection
 from headway.errors import HeadwayError, NotFound, Unreachable, UsageError
 
 app = typer.Typer(help="Deployments that answer.")
@@ -94,51 +96,55 @@ def invoke(
 ) -> None:
     """Send a request (MLflow's /invocations) and print the answer and its request id."""
     body = _body(name, file)
-    import httpx
-
-    observed: dict[str, Any] = connect().get(f"/deployments/{name}")["deployment"]["observed"] or {}
+    client = connect()
+    observed: dict[str, Any] = client.get(f"/deployments/{name}")["deployment"]["observed"] or {}
     if not observed.get("url"):
         raise Unreachable(f"{name} has no address yet", hint=f"headway endpoints show {name}")
-    headers = {"content-type": "application/json"}
     try:
-        answer = httpx.post(f"{observed['url']}/invocations", content=body, headers=headers, timeout=60)
-    except httpx.HTTPError as error:
+        endpoint = Connection(observed["url"], is_local=client.is_local)
+        answer = endpoint.send("POST", "/invocations", body=body)
+    except FAILURES as error:
         raise Unreachable(
             f"{name} does not answer at {observed['url']}", cause=str(error), hint=f"headway endpoints logs {name}"
         ) from None
     request_id = answer.headers.get("x-request-id", "")
     version = answer.headers.get("x-model-version", "")
-    if answer.status_code >= 400:
-        raise _failure(name, answer)
+    text = answer.content.decode(errors="replace")
+    if answer.status >= 400:
+        raise _failure(name, answer.status, text)
     if as_json:
-        print_json({"request_id": request_id, "version": version, "answer": answer.json()})
+        print_json({"request_id": request_id, "version": version, "answer": json.loads(text)})
         return
-    say(clean_text(answer.text.rstrip("\n")))
+    say(clean_text(text.rstrip("\n")))
     note(f"request {request_id} answered by v{version}\nNext: headway why {request_id}")
 
 
-def _failure(name: str, answer: Any) -> HeadwayError:
+def _failure(name: str, status: int, text: str) -> HeadwayError:
     try:
-        said = str(answer.json()["message"])
+        said = str(json.loads(text)["message"])
     except (ValueError, KeyError, TypeError):
-        said = answer.text[:500]
-    if answer.status_code in (400, 413, 415, 422):
+        said = text[:500]
+    if status in (400, 413, 415, 422):
         hint = f"""echo '{{"inputs": [[1, 2]]}}' | headway endpoints invoke {name}"""
-        return UsageError(
-            f"{name} does not take this request ({answer.status_code})", cause=clean_line(said), hint=hint
-        )
-    hint = f"headway endpoints logs {name}"
-    return HeadwayError(f"{name} answered {answer.status_code}", cause=clean_line(said), hint=hint)
+        return UsageError(f"{name} does not take this request ({status})", cause=clean_line(said), hint=hint)
+    return HeadwayError(f"{name} answered {status}", cause=clean_line(said), hint=f"headway endpoints logs {name}")
 
 
 def _body(name: str, file: Path | None) -> bytes:
+    """Return the request; of a file for the release's own test ({request, expect}) its request."""
     if file is None:
         if sys.stdin.isatty():
             raise UsageError("there is no request", hint=f"headway endpoints invoke {name} request.json")
         return sys.stdin.buffer.read()
     try:
-        return file.read_bytes()
+        body = file.read_bytes()
     except FileNotFoundError:
         raise NotFound(f"there is no file {file}") from None
     except OSError as error:
         raise UsageError(f"{file} cannot be read", cause=error.strerror or str(error)) from None
+    try:
+        read = json.loads(body)
+    except ValueError as error:
+        raise UsageError(f"{file} is no JSON", cause=str(error)) from None
+    is_test = isinstance(read, dict) and isinstance(read.get("request"), dict)
+    return json.dumps(read["request"]).encode() if is_test else body

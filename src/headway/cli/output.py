@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
@@ -25,10 +26,19 @@ class _Printed:
 
 def print_json(value: Any) -> None:
     """Print one JSON document; there is never a second one."""
+    _Printed.json = True
+    _write(sys.stdout, _json_text(value) + "\n")
+
+
+def _json_text(value: Any) -> str:
+    return json.dumps(value, indent=2, ensure_ascii=False, default=_plain_record)
+
+
+def _plain_record(value: object) -> Any:
+    """Records of ours (`config show`, `init`) become what they are on the wire."""
     import msgspec
 
-    _Printed.json = True
-    _write(sys.stdout, msgspec.json.format(msgspec.json.encode(value), indent=2).decode() + "\n")
+    return msgspec.to_builtins(value)
 
 
 def print_error(error: HeadwayError, *, as_json: bool) -> None:
@@ -60,10 +70,8 @@ def _print_json_error(error: HeadwayError, message: str, cause: str, hint: str) 
     if not _Printed.json:
         print_json(document)
         return
-    import msgspec
-
     # The result stands on standard output already: a gate that failed, a job that failed.
-    note(msgspec.json.format(msgspec.json.encode(document), indent=2).decode())
+    note(_json_text(document))
 
 
 def in_terminal(text: str) -> str:
