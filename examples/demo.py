@@ -39,7 +39,7 @@ BOLD, DIM, PLAIN = ("\x1b[1m", "\x1b[2m", "\x1b[0m") if sys.stdout.isatty() else
 
 
 class Traffic:
-    """Passengers asking: the hold-out's requests over and over, at some forty a second."""
+    """Passengers asking: the hold-out's requests over and over, at up to a hundred a second."""
 
     def __init__(self, url: str) -> None:
         self._url = url
@@ -59,7 +59,7 @@ class Traffic:
     def _ask(self) -> None:
         with httpx.Client(base_url=self._url, timeout=10) as client:
             for line in itertools.cycle(self._lines):
-                if self._stop.wait(0.02):
+                if self._stop.wait(0.008):
                     return
                 answer = client.post("/invocations", content=line, headers={"content-type": "application/json"})
                 key = (answer.headers.get("x-model-version", "?"), answer.status_code)
