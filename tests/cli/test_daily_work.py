@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import pty
+import shutil
 import signal
 import subprocess
 import sys
@@ -119,8 +120,14 @@ def test_a_script_runs_without_a_headway_yaml_for_it(headway) -> None:
         assert found[0]["metrics"] == {"n": 1}
         assert headway("logs", str(job["number"])).out == "['--lr', '0.5', '--deep', 'a b']\n"
         assert headway.git("status", "--porcelain") == "?? other.py"  # nothing else was written
+        sub = headway.folder / "sub"
+        sub.mkdir()
+        shutil.move(headway.folder / "other.py", sub / "deeper.py")
+        below = headway("run", "deeper.py", "--json", cwd=sub).json
+        assert (below[0]["job"]["project"], below[0]["job"]["state"]) == ("deeper-script", "succeeded")
+        assert "lies outside this folder" in headway("run", "../train.py", cwd=sub, code=2).err
     finally:
-        (headway.folder / "other.py").unlink()
+        headway.git("clean", "-q", "-f", "-d")
     missing = headway("run", "other.py", code=5)
     assert "there is no script other.py" in missing.err
 

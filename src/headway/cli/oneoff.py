@@ -27,9 +27,9 @@ def script_commit(at: Here, script: str, arguments: list[str], params: list[str]
     folder = Path.cwd().resolve()
     path = _inside(script, folder)
     config = _config(folder, path, arguments, params)
-    target = folder.relative_to(at.root.resolve()) / "headway.yaml"
     base = snapshot_worktree(at.root)
-    tree = _tree_with(at.root, base, target.as_posix(), config)
+    below = folder.relative_to(at.root.resolve()).as_posix()
+    tree = _tree_with(at.root, base if below == "." else f"{base}:{below}", project_of(script), config)
     sha = git_text(
         *("-c", "user.name=Headway", "-c", "user.email=headway@localhost"),
         *("commit-tree", "-p", base, "-m", f"headway run {script}", tree),
@@ -100,11 +100,18 @@ def _yaml_text(value: str) -> str:
     return '"' + value.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n") + '"'
 
 
-def _tree_with(root: Path, base: str, path: str, text: str) -> str:
-    blob = git_text("hash-object", "-w", "--stdin", root=root, stdin=text)
-    with tempfile.TemporaryDirectory(prefix="headway-run-") as folder:
-        environment = {"GIT_INDEX_FILE": str(Path(folder) / "index")}
-        git_text("read-tree", base, root=root, environment=environment)
-        entry = f"100644,{blob},{path}"
+def _tree_with(root: Path, source: str, folder: str, config: str) -> str:
+    """Return a tree that holds a copy of the files, and this configuration, in a folder of that name.
+
+    A project of its own in a folder of its own: under the rules of no project that the repository has.
+    """
+    blob = git_text("hash-object", "-w", "--stdin", root=root, stdin=config)
+    with tempfile.TemporaryDirectory(prefix="headway-run-") as temporary:
+        environment = {"GIT_INDEX_FILE": str(Path(temporary) / "index")}
+        git_text("read-tree", f"--prefix={folder}/", source, root=root, environment=environment)
+        others = git_text("ls-files", "-z", "--cached", "--", "*headway.yaml", root=root, environment=environment)
+        for path in filter(None, others.split("\0")):
+            git_text("update-index", "--force-remove", "--", path, root=root, environment=environment)
+        entry = f"100644,{blob},{folder}/headway.yaml"
         git_text("update-index", "--add", "--cacheinfo", entry, root=root, environment=environment)
         return git_text("write-tree", root=root, environment=environment)

@@ -53,6 +53,12 @@ def start(
 def _serve(settings: Any) -> None:
     from headway.worker_child import WorkerChild
 
+    _let_lookers_pass(settings.data)
+    if is_held(settings.data):
+        _serve_with(settings, None)  # which says that another server runs here
+        return
+    if not settings.database:
+        _check_readable(settings.data)
     # Before anything heavy is imported: both start at the same time, and what runs is adopted the sooner.
     worker = WorkerChild(settings)
     worker.start()
@@ -69,7 +75,6 @@ def _serve_with(settings: Any, worker: Any) -> None:
     from headway.server import serve
 
     note(f"data in {settings.data}; login token in {settings.data / FILE_NAME}; stop with Ctrl-C")
-    _let_lookers_pass(settings.data)
     try:
         serve(settings, worker)
     except OSError as error:
@@ -84,6 +89,22 @@ def _serve_with(settings: Any, worker: Any) -> None:
         if not any(sign in str(error) for sign in ("not a database", "malformed")):
             raise
         raise damaged(settings.data) from None
+
+
+def _check_readable(data: Path) -> None:
+    """Look before the worker is started too: one error is said, not two at once."""
+    import sqlite3
+    from contextlib import closing
+
+    path = data / "headway.db"
+    if not path.is_file():
+        return
+    try:
+        with closing(sqlite3.connect(path)) as database:
+            database.execute("PRAGMA schema_version")
+    except sqlite3.DatabaseError as error:
+        if "not a database" in str(error) or "malformed" in str(error):
+            raise damaged(data) from None
 
 
 def _let_lookers_pass(data: Path) -> None:
