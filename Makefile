@@ -48,7 +48,7 @@ demo: setup ## the whole story on real flights, from a comment to a served model
 	$(BIN)/python examples/demo.py
 
 test: setup-dev setup-browser ## every test that needs no cluster
-	$(BIN)/python -m pytest -q
+	$(BIN)/python -m pytest -q -n auto --dist loadfile
 
 test-again: setup-dev ## only what failed the last time
 	$(BIN)/python -m pytest -q --last-failed --last-failed-no-failures none

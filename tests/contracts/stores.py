@@ -226,9 +226,14 @@ class StoresContract:
             assert store.get(jobs[0].id) == better
             assert store.latest_baseline("repo", "churn") is None
             store.make_baseline(results[1], branch="main", actor="ada", at=AT + timedelta(hours=1))
-            assert store.latest_baseline("repo", "churn") == results[1]
-            assert store.of_jobs([job.id for job in jobs]) == {jobs[0].id: better, jobs[1].id: results[1]}
-            assert store.at_commit("repo", "churn", "c1") == results[1]
+            of_main = replace(results[1], branch="main")
+            assert store.latest_baseline("repo", "churn") == of_main
+            assert store.baseline_since("repo", "churn") == AT + timedelta(hours=1)
+            assert [store.is_baseline(job.id) for job in jobs] == [False, True]
+            assert store.of_jobs([job.id for job in jobs]) == {jobs[0].id: better, jobs[1].id: of_main}
+            assert store.at_commit("repo", "churn", "c1") == of_main
+            store.save(replace(of_main, metrics={"auc": 0.1}), is_baseline=False)
+            assert store.baseline_since("repo", "churn") == AT + timedelta(hours=1)
             assert store.at_commit("repo", "churn", "other") is None
 
     def test_what_is_wanted_is_one_row_whoever_wants_it_first(self, database: Database) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from datetime import datetime
 
 from sqlalchemy import ColumnElement, Connection
 
@@ -245,32 +246,45 @@ def _fits(job: int | None, release: Release, command: Command) -> bool:
 def rollback(app: App, command: Command) -> str:
     """Take back the rollout that is under way, or go back to the version that served before."""
     project, environment = _where(app, command)
+    name = deployment_name(project, environment)
     now = app.clock.now()
-    with app.database.read() as tx:
-        moving = [
-            release
-            for release in ReleaseStore(tx).unfinished()
-            if release.project == project
-            and release.environment == environment
-            and release.state in (ReleaseState.LOADING, ReleaseState.CANARY)
-        ]
-    reason = f"rolled back by {command.actor}"
     if command.dry_run:
-        return f"would take {deployment_name(project, environment)} back to the version before"
-    _check_owner(app, deployment_name(project, environment), command.repo_id)
-    if moving:
-        candidate, _ = candidate_of(app, moving[0])
-        with app.database.write() as tx:
-            release = stop_rollout(tx, moving[0], candidate, actor=command.actor, reason=reason, now=now)
-            answer = f"{release.model} v{release.version} is taken back from {environment}"
-            CommandStore(tx).answer(command.id, answer)
-        return answer
+        return f"would take {name} back to the version before"
+    _check_owner(app, name, command.repo_id)
     with app.database.read() as tx:
         earlier = ReleaseStore(tx).find(
             schema.release.c.project == project, schema.release.c.environment == environment
         )
+    moving = next((each for each in earlier if each.state in (ReleaseState.LOADING, ReleaseState.CANARY)), None)
+    reason = f"rolled back by {command.actor}"
+    if moving is not None:
+        candidate, _ = candidate_of(app, moving)
+        with app.database.write() as tx:
+            release = stop_rollout(tx, moving, candidate, actor=command.actor, reason=reason, now=now)
+            answer = f"{release.model} v{release.version} is taken back from {environment}"
+            CommandStore(tx).answer(command.id, answer)
+        return answer
+    fresh = _way_back(command, project, environment, reason=reason, earlier=earlier, now=now)
+    with app.database.write() as tx:
+        release = roll_back(tx, fresh, actor=command.actor, now=now, to_version=_wanted_version(command))
+        answer = f"{name} goes back to v{release.previous}"
+        CommandStore(tx).answer(command.id, answer)
+    return answer
+
+
+def _wanted_version(command: Command) -> int | None:
+    wanted = command.params.get("version", "")
+    if wanted and not re.fullmatch(r"v?[0-9]{1,9}", wanted):
+        raise UsageError(f"version={wanted!r} is not a version", hint="/rollback version=3")
+    return int(wanted.lstrip("v")) if wanted else None
+
+
+def _way_back(
+    command: Command, project: str, environment: str, *, reason: str, earlier: list[Release], now: datetime
+) -> Release:
+    """A release that takes something away, by the rules of the last one that brought something."""
     last = next((each for each in earlier if each.spec is not None), None)
-    fresh = Release(
+    return Release(
         id=new_id(),
         project=project,
         repo_id=command.repo_id,
@@ -294,16 +308,6 @@ def rollback(app: App, command: Command) -> str:
         spec=last.spec if last else None,
         rules_commit=last.rules_commit if last else "",
     )
-    wanted = command.params.get("version", "")
-    if wanted and not re.fullmatch(r"v?[0-9]{1,9}", wanted):
-        raise UsageError(f"version={wanted!r} is not a version", hint="/rollback version=3")
-    with app.database.write() as tx:
-        release = roll_back(
-            tx, fresh, actor=command.actor, now=now, to_version=int(wanted.lstrip("v")) if wanted else None
-        )
-        answer = f"{deployment_name(project, environment)} goes back to v{release.previous}"
-        CommandStore(tx).answer(command.id, answer)
-    return answer
 
 
 def _where(app: App, command: Command) -> tuple[str, str]:

@@ -35,7 +35,9 @@ class JobResults:
         }
         where = schema.result.c.job_id == result.job_id
         if self._tx.execute(select(schema.result.c.job_id).where(where)).first():
-            self._tx.execute(update(schema.result).where(where).values(**values))
+            # Judged anew, it stands where and since when it stood.
+            anew = {name: values[name] for name in ("outcome", "body")}
+            self._tx.execute(update(schema.result).where(where).values(**anew))
         else:
             self._tx.execute(
                 schema.result.insert().values(job_id=result.job_id, is_baseline=is_baseline, **values),
