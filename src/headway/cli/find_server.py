@@ -64,7 +64,7 @@ def find_or_start(data: Path) -> dict[str, Any]:
     found = running_server(data)
     if found is not None and _listens(found):
         return found
-    _make(data)
+    make_usable(data)
     with (data / "start.lock").open("w") as turn:
         fcntl.flock(turn, fcntl.LOCK_EX)
         deadline = time.monotonic() + START_SECONDS
@@ -98,7 +98,13 @@ def _listens(found: dict[str, Any]) -> bool:
         return False
 
 
-def _make(data: Path) -> None:
+def make_usable(data: Path) -> None:
+    """Make the data directory where it is missing, and see that it takes a file.
+
+    Raises:
+        StorageFull: its disk is full.
+        UsageError: it cannot be written to, or is no folder.
+    """
     try:
         data.mkdir(mode=0o700, parents=True, exist_ok=True)
         with (data / "start.lock").open("a"):

@@ -11,7 +11,7 @@ from typing import Annotated, Any
 import typer
 
 from headway.cli.client import connect, server_url
-from headway.cli.find_server import announced, damaged, data_folder, is_held, lost, running_server
+from headway.cli.find_server import announced, damaged, data_folder, is_held, lost, make_usable, running_server
 from headway.cli.options import Json, Yes
 from headway.cli.output import megabytes, note, print_json, say
 from headway.errors import Conflict, HeadwayError, StorageFull, Unreachable, UsageError
@@ -53,6 +53,7 @@ def start(
 def _serve(settings: Any) -> None:
     from headway.worker_child import WorkerChild
 
+    make_usable(settings.data)
     _let_lookers_pass(settings.data)
     if is_held(settings.data):
         _serve_with(settings, None)  # which says that another server runs here
