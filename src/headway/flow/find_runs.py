@@ -5,11 +5,7 @@ from __future__ import annotations
 from sqlalchemy import Connection
 
 from headway.errors import UsageError
-from headway.tracking.documents import infos, load_run
-from headway.tracking.find import Query
-from headway.tracking.find import find_runs as find_ids
 from headway.tracking.model import Run
-from headway.tracking.search import parse_filter, parse_orders
 from headway.tracking.store import RunStore
 
 SHORTEST = 6
@@ -18,12 +14,9 @@ SHORTEST = 6
 def find_runs(tx: Connection, *, where: str, order: str | None, limit: int) -> list[Run]:
     """Return the newest runs of all experiments that match, or in the order asked for."""
     store = RunStore(tx)
-    experiments = tuple(int(each.id) for each in store.experiments.all(("active",)))
-    orders = parse_orders([order]) if order else ()
-    query = Query(exps=experiments, stages=("active",), clauses=parse_filter(where), orders=orders, limit=limit)
-    ids, _ = find_ids(store.link, query)
-    found = infos(store.link, ids)
-    return [load_run(store.link, found[each]) for each in ids]
+    experiments = [each.id for each in store.experiments.all(("active",))]
+    page = store.search(experiments, where, order_by=[order] if order else [], limit=limit)
+    return list(page.items)
 
 
 def find_run(tx: Connection, run_id: str) -> Run | None:
