@@ -11,7 +11,16 @@ from sqlalchemy import Connection, Row, or_, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from headway.db import events, schema
-from headway.forges.model import BranchPushed, ChangeMoved, CommentCreated, Event
+from headway.forges.model import (
+    BranchPushed,
+    ChangeLabelled,
+    ChangeMoved,
+    CheckPressed,
+    CommentCreated,
+    Dispatched,
+    Event,
+    QueueEntered,
+)
 from headway.ids import digest_of
 
 MOST_TRIES = 8
@@ -19,6 +28,10 @@ _KINDS: dict[str, type[Event]] = {
     "comment_created": CommentCreated,
     "change_moved": ChangeMoved,
     "branch_pushed": BranchPushed,
+    "change_labelled": ChangeLabelled,
+    "check_pressed": CheckPressed,
+    "queue_entered": QueueEntered,
+    "dispatched": Dispatched,
 }
 _NAMES = {kind: name for name, kind in _KINDS.items()}
 
@@ -159,7 +172,7 @@ def body_key(event: Event) -> str:
 
 
 def _repo_of(event: Event) -> str:
-    return event.repo_id if isinstance(event, BranchPushed) else event.change.repo_id
+    return event.change.repo_id if isinstance(event, CommentCreated | ChangeMoved | ChangeLabelled) else event.repo_id
 
 
 def _delivery(row: Row[tuple[object, ...]]) -> Delivery:

@@ -16,9 +16,13 @@ from headway.flow.repos import forge_of
 from headway.flow.standing import wrong_commit
 from headway.forges.model import (
     BranchPushed,
+    ChangeLabelled,
     ChangeMoved,
+    CheckPressed,
     CommentCreated,
+    Dispatched,
     Event,
+    QueueEntered,
     Repo,
     WantedComment,
     WantedReaction,
@@ -80,6 +84,8 @@ def _understand(app: App, event: Event) -> bool:
             return _read_change(app, event)
         case BranchPushed():
             return after_push(app, event)
+        case ChangeLabelled() | CheckPressed() | QueueEntered() | Dispatched():
+            return False
 
 
 def _read_change(app: App, event: ChangeMoved) -> bool:

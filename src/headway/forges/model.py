@@ -115,7 +115,54 @@ class BranchPushed:
     actor: str
 
 
-Event = CommentCreated | ChangeMoved | BranchPushed
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChangeLabelled:
+    """A label was put on an open change."""
+
+    delivery: str
+    change: Change
+    label: str
+    actor: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CheckPressed:
+    """A person pressed a button of one of our checks, or asked the forge to run it again."""
+
+    delivery: str
+    repo_id: str
+    sha: str
+    action: str  # rerun | deploy | approve: what `StatusButton.action` said
+    external_id: str  # of the WantedStatus whose check it is; "" = all of ours at this commit
+    actor: str
+    number: int | None = None  # the change, where the forge knows it (it does not for forks)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class QueueEntered:
+    """A merge queue made a commit that waits for our statuses before it becomes the branch."""
+
+    delivery: str
+    repo_id: str
+    sha: str
+    base_sha: str
+    base_branch: str
+    numbers: tuple[int, ...] = ()  # the changes in it, where the forge says so
+    actor: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Dispatched:
+    """Another system asked for something by name: GitHub's `repository_dispatch`."""
+
+    delivery: str
+    repo_id: str
+    name: str  # event_type
+    payload: dict[str, str]
+    actor: str
+
+
+Event = CommentCreated | ChangeMoved | BranchPushed | ChangeLabelled | CheckPressed | QueueEntered | Dispatched
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -156,6 +203,21 @@ class WantedStatus:
     summary: str = ""
     url: str = ""
     external_id: str = ""
+    is_started: bool = False  # pending only: being worked on, not waiting any more
+    is_neutral: bool = False  # success only: nothing had to be judged (policy says that this may pass)
+    text: str = ""  # the details under the summary, Markdown
+    started_at: datetime | None = None
+    finished_at: datetime | None = None
+    buttons: tuple[StatusButton, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StatusButton:
+    """A button that a forge with check runs shows under a finished status; others show none."""
+
+    label: str  # at most 20 characters
+    description: str  # at most 40
+    action: str  # rerun | deploy | approve; comes back in `CheckPressed`
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
