@@ -27,7 +27,7 @@ KINDS: dict[str, type[WantedComment | WantedStatus | WantedReaction | WantedDepl
 def want(tx: Connection, wanted: Wanted, at: datetime) -> bool:
     """Make this the wanted state; return whether it differs from what was wanted before."""
     kind, key = _key(wanted)
-    body = msgspec.to_builtins(wanted)
+    body = msgspec.json.decode(msgspec.json.encode(wanted))  # as it will be read back: lists, no tuples
     known = tx.execute(
         select(schema.outbox.c.want_body, schema.outbox.c.want_rev).where(schema.outbox.c.coalesce_key == key),
     ).first()
