@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 UV := $(BIN)/uv
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev setup-system setup-browser demo test test-again test-postgres test-chaos test-chaos-short check format lint types imports docs golden lock clean
+.PHONY: help setup setup-dev setup-system setup-browser demo conformance test test-again test-postgres test-chaos test-chaos-short check format lint types imports docs golden lock clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -55,6 +55,9 @@ test-again: setup-dev ## only what failed the last time
 
 test-postgres: setup-dev ## the store tests on PostgreSQL, installed and started here
 	tools/with-postgres $(BIN)/python -m pytest -q -m postgres
+
+conformance: setup-dev ## the conformance suite against a real MLflow server and Headway, with every difference
+	$(BIN)/python tests/conformance/compare.py
 
 test-chaos-short: setup-dev ## one seed of 200 trainings under 40 kills of server and worker
 	$(BIN)/python tests/chaos/kill_server.py --runs 200 --kills 40 --seed 1
