@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import threading
@@ -14,7 +15,9 @@ from journal import Journal
 from upstream import Away, Request, Upstream
 
 _SECONDS = 120.0
-_PATIENCE_WITH_ERRORS = 5  # tries of a request that the server answers with 500 or 429, or hangs up on while well
+_PATIENCE_WITH_ERRORS = 5  # tries of a request that the server answers with 500, or hangs up on while well
+_BUSY = frozenset({429})
+_UNDELIVERED = "undelivered.jsonl"
 _AT_ONCE = 1000  # MLflow takes so many metrics in a batch
 _BATCH_BYTES = 800_000  # and a megabyte
 _LOG_METRIC = "/api/2.0/mlflow/runs/log-metric"
@@ -27,11 +30,14 @@ _MERGED_FIELDS = frozenset(
 class Delivery:
     """A journal, and the thread that empties it."""
 
-    def __init__(self, folder: Path, connect: Callable[[], Upstream]) -> None:
+    def __init__(self, folder: Path, connect: Callable[[], Upstream], waits_for: frozenset[int] = _BUSY) -> None:
         self._folder = folder
         self._connect = connect
+        self._waits_for = waits_for  # answers that may change by themselves, or by somebody's doing
         self.journal = Journal(folder / "journal")
-        self.refused = 0  # kept, and then not accepted by the server: in undelivered.jsonl
+        self.refused = _lines(folder / _UNDELIVERED)  # kept, and then not accepted by the server
+        self.refusal = ""  # the first of them that this process saw, for people
+        self.trouble = ""  # why what waits could not be delivered at the last try
 
     def start(self) -> None:
         """Begin to deliver."""
@@ -66,7 +72,7 @@ class Delivery:
                 else:
                     self._refuse(requests[0], refusal)
                 self.journal.delivered(records[:count])
-                if requests[0].spool:
+                if requests[0].spool and not refusal:  # what was refused is kept: nobody else has it
                     requests[0].spool.unlink(missing_ok=True)
                 del requests[:count], records[:count]
 
@@ -79,15 +85,18 @@ class Delivery:
                 response = upstream.send(request, seconds=_SECONDS)
                 text = response.read()
             except Away as away:
+                self.trouble = str(away)
                 if away.cut and _is_well(upstream):
                     errors += 1
                 if errors >= _PATIENCE_WITH_ERRORS:
                     return 0, str(away).encode()
             else:
                 if response.status < 400:
+                    self.trouble = ""
                     return None
-                errors += 1
-                if response.status not in {408, 429, 500} or errors >= _PATIENCE_WITH_ERRORS:
+                self.trouble = f"the server answered {response.status}: {text[:300].decode(errors='replace')}"
+                errors += response.status not in self._waits_for
+                if response.status not in {408, 500, *self._waits_for} or errors >= _PATIENCE_WITH_ERRORS:
                     return response.status, text
             time.sleep(pause)
             pause = min(pause * 1.5, 1.0)
@@ -97,16 +106,30 @@ class Delivery:
             return
         status, text = refusal
         self.refused += 1
+        self.trouble = ""
+        self.refusal = (
+            self.refusal or f"{request.method} {request.target}: {status} {text[:500].decode(errors='replace')}"
+        )
         line = {
             "method": request.method,
             "target": request.target,
-            "body": request.body[:4000].decode(errors="replace"),
+            "body": request.body.decode(errors="replace"),
+            "spool": str(request.spool) if request.spool else None,
             "status": status,
             "answer": text[:4000].decode(errors="replace"),
             "at": time.time(),
         }
-        with (self._folder / "undelivered.jsonl").open("a", encoding="utf-8") as out:
+        # A full disk must not end the delivery of the rest; count and first refusal are told in any case.
+        with contextlib.suppress(OSError), (self._folder / _UNDELIVERED).open("a", encoding="utf-8") as out:
             out.write(json.dumps(line) + "\n")
+
+
+def _lines(path: Path) -> int:
+    try:
+        with path.open("rb") as stream:
+            return sum(1 for _ in stream)
+    except FileNotFoundError:
+        return 0
 
 
 def _is_well(upstream: Upstream) -> bool:

@@ -21,6 +21,7 @@ from pathlib import Path
 
 from delivery import Delivery
 from routes import APPEND, ARTIFACT, kind_of
+from stamp import Stamp
 from upstream import Away, Request, Response, Upstream
 
 import wire
@@ -53,8 +54,10 @@ class Door:
         self._spec = spec
         self._hold = hold
         self._answer_seconds = {APPEND: answer, ARTIFACT: _ARTIFACT_SECONDS}
-        self._placeholder = f"door_{secrets.token_hex(16)}"
-        self._delivery = Delivery(self._folder, self.connect)
+        self._placeholder = spec.get("placeholder") or f"door_{secrets.token_hex(16)}"
+        self._stamp = Stamp(spec.get("stamp") or {})
+        waits_for = {"waits_for": frozenset(spec["waits_for"])} if "waits_for" in spec else {}
+        self._delivery = Delivery(self._folder, self.connect, **waits_for)
         self._listener: socket.socket | None = None
         self._closing = threading.Event()
         self._places = threading.BoundedSemaphore(_CLIENTS)
@@ -65,7 +68,7 @@ class Door:
     def listen(self, *, network: bool) -> dict[str, str]:
         """Take an address and return the variables that lead foreign code to it."""
         if network:
-            self._listener = socket.create_server(("127.0.0.1", 0), backlog=_CLIENTS)
+            self._listener = socket.create_server(("127.0.0.1", self._spec.get("port", 0)), backlog=_CLIENTS)
             port = self._listener.getsockname()[1]
         else:
             self._listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
@@ -75,14 +78,18 @@ class Door:
             self._listener.bind(str(path))
             self._listener.listen(_CLIENTS)
             port = SANDBOX_PORT
-        return {
+        found = {
             "MLFLOW_TRACKING_URI": f"http://127.0.0.1:{port}",
             "MLFLOW_TRACKING_TOKEN": self._placeholder,
-            "MLFLOW_RUN_ID": self._spec["run_id"],
-            "MLFLOW_EXPERIMENT_ID": self._spec["experiment_id"],
-            "HEADWAY_RUN_ID": self._spec["run_id"],
             "HEADWAY_TRACKING_URI": f"http://127.0.0.1:{port}",
         }
+        if self._spec["run_id"]:  # outside a job the code makes its runs itself
+            found |= {
+                "MLFLOW_RUN_ID": self._spec["run_id"],
+                "MLFLOW_EXPERIMENT_ID": self._spec["experiment_id"],
+                "HEADWAY_RUN_ID": self._spec["run_id"],
+            }
+        return found
 
     def start(self) -> None:
         """Begin to accept, and to deliver."""
@@ -102,6 +109,16 @@ class Door:
     def pending(self) -> int:
         """Return how many requests were answered here that the server has not accepted."""
         return self._delivery.journal.pending + self._delivery.refused
+
+    def status(self) -> dict:
+        """Return what people want to know: what waits, what was refused, what is the matter, which runs were made."""
+        return {
+            "pending": self._delivery.journal.pending,
+            "refused": self._delivery.refused,
+            "refusal": self._delivery.refusal,
+            "trouble": self._delivery.trouble,
+            "runs": list(self._stamp.runs),
+        }
 
     def close_intake(self) -> None:
         """Let nobody in any more, and wait until those inside have been answered or journalled."""
@@ -187,12 +204,13 @@ class Door:
         except OSError as error:
             if error.errno not in {errno.ENOSPC, errno.EDQUOT}:
                 raise
+            self._delivery.trouble = f"no room on the disk to keep {head.first[1][:200]}"
             client.sendall(_not_now("no room on the disk to keep this artifact", close=True))
             return False
         if kind in {APPEND, ARTIFACT}:
             client.sendall(self._append(request, upstream, kind))
         else:
-            self._pass_on(request, client, upstream)
+            self._pass_on(self._stamp.mark(request), client, upstream)
         return head.keeps_alive
 
     def _read_request(self, head: wire.Head, stream: object, length: int | None, *, spools: bool) -> Request:
@@ -227,9 +245,10 @@ class Door:
             try:
                 response = upstream.send(request, seconds=self._answer_seconds[kind])
                 body = response.read()
-            except Away:
-                pass
+            except Away as away:
+                self._delivery.trouble = str(away)
             else:
+                self._delivery.trouble = ""
                 if request.spool:
                     request.spool.unlink(missing_ok=True)
                 return _relay(response, body)
@@ -238,6 +257,7 @@ class Door:
         except OSError as error:
             if request.spool:
                 request.spool.unlink(missing_ok=True)
+            self._delivery.trouble = f"the server is away, and the journal takes no more: {error.strerror}"
             return _not_now(f"the server is away and this could not be kept: {error.strerror}")
         return _message(200, "OK", {"content-type": "application/json"}, b"{}")
 
@@ -250,11 +270,15 @@ class Door:
         while not self._closing.is_set():
             try:
                 response = upstream.send(request, seconds=60.0)
+                self._delivery.trouble = ""
                 if response.length is not None and response.length <= _SMALL:
-                    client.sendall(_relay(response, response.read()))
+                    body = response.read()
+                    self._keep_patch(request, response.status, body)
+                    client.sendall(_relay(response, body))
                 else:
                     _stream_back(response, client, upstream)
             except Away as away:
+                self._delivery.trouble = str(away)
                 if time.monotonic() + pause > deadline:
                     client.sendall(_not_now(f"the tracking server is away: {away}"))
                     return
@@ -262,6 +286,15 @@ class Door:
                 pause = min(pause * 1.5, 1.0)
             else:
                 return
+
+    def _keep_patch(self, request: Request, status: int, body: bytes) -> None:
+        patch = self._stamp.patch_for(request, status, body)
+        if patch is None:
+            return
+        try:
+            self._delivery.keep(patch)
+        except OSError as error:
+            self._delivery.trouble = f"the patch of the working tree could not be kept: {error.strerror}"
 
 
 def _stream_back(response: Response, client: socket.socket, upstream: Upstream) -> None:

@@ -1,11 +1,13 @@
 """The door's journal: an append-only file of checksummed records, durable before anybody is answered.
 
 A record is its length, its CRC-32 (both 32 bits, big-endian) and its bytes. The file is emptied when all
-of it has been delivered, so it stays as small as an outage is short.
+of it has been delivered, so it stays as small as an outage is short. Beside it lies how far it was delivered,
+so that who opens it after a crash goes on there; a torn end, about which nobody was answered, is put aside.
 """
 
 from __future__ import annotations
 
+import contextlib
 import os
 import struct
 import threading
@@ -17,6 +19,7 @@ from durable import sync_folder, write_all
 
 _HEADER = struct.Struct(">II")
 _LARGEST = 256 << 20
+_POSITION = struct.Struct(">Q")
 
 
 class Journal:
@@ -25,12 +28,45 @@ class Journal:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        at = path.with_name(f"{path.name}.at")
+        self._position = os.open(at, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         sync_folder(path.parent)
         self._changed = threading.Condition()
         self._write_at = 0
         self._read_at = 0
         self._appended = 0
         self._delivered = 0
+        self._resume()
+
+    def _resume(self) -> None:
+        """Go on with what an earlier process left; a journal that is new has nothing."""
+        size = os.fstat(self._descriptor).st_size
+        kept = os.pread(self._position, _POSITION.size, 0)
+        offset = _POSITION.unpack(kept)[0] if len(kept) == _POSITION.size else 0
+        if offset > size:  # it was emptied, and the crash came before the position said so
+            offset = 0
+        self._read_at = self._write_at = offset
+        while (payload := _record_at(self._descriptor, self._write_at)) is not None:
+            self._write_at += _HEADER.size + len(payload)
+            self._appended += 1
+        if self._write_at < size:
+            torn = os.pread(self._descriptor, size - self._write_at, self._write_at)
+            if torn.strip(b"\0"):
+                self._path.with_name(f"{self._path.name}.torn-{time.time_ns()}").write_bytes(torn)
+            os.ftruncate(self._descriptor, self._write_at)
+        if not self._appended:
+            self._empty()
+
+    def _empty(self) -> None:
+        os.ftruncate(self._descriptor, 0)
+        self._read_at = self._write_at = 0
+        self._keep_position()
+
+    def _keep_position(self) -> None:
+        # Not synced: what is delivered twice after a power cut is taken for once by the server. A disk that is
+        # full holds these eight bytes already, and a failure costs no more than that.
+        with contextlib.suppress(OSError):
+            os.pwrite(self._position, _POSITION.pack(self._read_at), 0)
 
     @property
     def pending(self) -> int:
@@ -85,8 +121,9 @@ class Journal:
             self._read_at += sum(_HEADER.size + len(payload) for payload in payloads)
             self._delivered += len(payloads)
             if self._appended == self._delivered:
-                os.ftruncate(self._descriptor, 0)
-                self._read_at = self._write_at = 0
+                self._empty()
+            else:
+                self._keep_position()
             self._changed.notify_all()
 
     def wait_until_delivered(self, number: int, deadline: float) -> bool:

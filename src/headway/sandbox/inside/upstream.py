@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import socket
+import ssl
 from pathlib import Path
 from typing import BinaryIO, Iterator, NamedTuple  # noqa: UP035  # Python 3.9 runs this too
 
@@ -50,10 +51,11 @@ class Upstream:
 
     def __init__(self, server_file: Path, token: str) -> None:
         self._server_file = server_file
-        self._token = token
+        self._authorization = token if token.startswith("Basic ") else f"Bearer {token}"
         self._socket: socket.socket | None = None
         self._stream: BinaryIO | None = None
         self._host = ""
+        self._prefix = ""
         self._connected = False  # whether the last try got as far as a connection
 
     def send(self, request: Request, *, seconds: float) -> Response:
@@ -91,11 +93,13 @@ class Upstream:
             self._connect()
         self._socket.settimeout(seconds)
         length = request.spool.stat().st_size if request.spool else len(request.body)
-        headers = {**request.headers, "Host": self._host, "Authorization": f"Bearer {self._token}"}
+        headers = {**request.headers, "Host": self._host, "Authorization": self._authorization}
         if length or request.method in {"POST", "PUT", "PATCH"}:
             headers["Content-Length"] = str(length)
         try:
-            self._socket.sendall(wire.message(f"{request.method} {request.target} HTTP/1.1", headers, request.body))
+            self._socket.sendall(
+                wire.message(f"{request.method} {self._prefix}{request.target} HTTP/1.1", headers, request.body)
+            )
             if request.spool:
                 with request.spool.open("rb") as stream:
                     self._socket.sendfile(stream)
@@ -142,11 +146,40 @@ class Upstream:
         host, port = str(where["host"]), int(where["port"])
         if host in {"0.0.0.0", "::"}:  # noqa: S104  # not bound here: an address that means "every one" is reached by loopback
             host = "127.0.0.1"
-        self._socket = socket.create_connection((host, port), timeout=_CONNECT_SECONDS)
-        self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self._prefix = str(where.get("prefix") or "")
+        self._socket = _reach(host, port, where)
         self._stream = self._socket.makefile("rb", buffering=1 << 16)
         self._connected = True
-        self._host = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+        self._host = _authority(host, port)
+
+
+def _authority(host: str, port: int) -> str:
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+def _reach(host: str, port: int, where: dict) -> socket.socket:
+    """Connect, through the `proxy` ([host, port]) and with TLS where the server's file says so."""
+    proxy = where.get("proxy")
+    made = socket.create_connection((str(proxy[0]), int(proxy[1])) if proxy else (host, port), timeout=_CONNECT_SECONDS)
+    try:
+        made.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        if proxy:
+            _tunnel(made, _authority(host, port))
+        if where.get("tls"):
+            made = ssl.create_default_context().wrap_socket(made, server_hostname=host)
+    except BaseException:
+        made.close()
+        raise
+    return made
+
+
+def _tunnel(made: socket.socket, authority: str) -> None:
+    made.sendall(wire.message(f"CONNECT {authority} HTTP/1.1", {"Host": authority}))
+    # Unbuffered: what follows the head belongs to TLS.
+    with made.makefile("rb", buffering=0) as stream:
+        head = wire.read_head(stream)
+    if head is None or head.first[1] != "200":
+        raise wire.BadMessage(f"the proxy answered {' '.join(head.first[1:]) if head else 'nothing'}")
 
 
 def _away(error: Exception, *, cut: bool) -> Away:

@@ -1,0 +1,113 @@
+"""The door outside a job: one process per command, which outlives the terminal that started it until all is delivered.
+
+Run as `python -I -S outside.py FOLDER LIFE` with the server's token as the first line of its input. In the
+folder: `door.json` (from the terminal), `lock` (held while a door lives), `ready.json`, `door/` (the journal).
+LIFE is a descriptor that ends when terminal and command have ended; without it (`-`) nobody is let in and only
+what was kept is delivered. Each change is told as a line of JSON.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import os
+import select
+import shutil
+import signal
+import sys
+import threading
+import time
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parent))  # -I leaves it out
+
+from door import Door  # needs the line above
+from durable import read_json, write_json
+
+_LOOK_EVERY = 0.25
+_IN_USE = 75  # what sysexits.h calls a temporary failure
+
+
+def main(folder: Path, life: int | None) -> int:
+    """Keep the door of a folder until its command has ended and all is delivered, or nothing moves any more."""
+    os.umask(0o077)
+    os.chdir(folder)
+    for number in (signal.SIGHUP, signal.SIGINT):
+        signal.signal(number, signal.SIG_IGN)  # a door goes on when the terminal is closed or interrupted
+    ending = threading.Event()
+    signal.signal(signal.SIGTERM, lambda _number, _frame: ending.set())
+    lock = os.open("lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        print(json.dumps({"failed": "another process delivers this journal already"}), flush=True)
+        return _IN_USE
+    order = read_json(folder / "door.json")
+    if order is None:
+        print(json.dumps({"failed": "door.json is missing or unreadable"}), flush=True)
+        return 1
+    spec = dict(order["door"], token=sys.stdin.readline().strip(), run_id="", experiment_id="")
+    door = Door(folder, spec, hold=order["hold_s"], answer=order["answer_s"])
+    said = _Said(door)
+    if life is not None:
+        write_json(folder / "ready.json", {"pid": os.getpid(), "environment": door.listen(network=True)})
+    door.start()
+    said.now(ready=True)
+    if life is not None:
+        _stand_open(life, ending, said)
+        door.close_intake()
+    left = _drain(door, said, ending, order["patience_s"], is_told=life is None)
+    said.now(done=True)
+    if not left:
+        shutil.rmtree(folder, ignore_errors=True)
+    return 1 if left else 0
+
+
+def _stand_open(life: int, ending: threading.Event, said: _Said) -> None:
+    """Wait until the command has ended: it and its terminal are gone, or the terminal says so with SIGTERM."""
+    while not ending.is_set():
+        said.changes()
+        if select.select([life], [], [], _LOOK_EVERY)[0] and not os.read(life, 1):
+            return
+
+
+def _drain(door: Door, said: _Said, ending: threading.Event, patience: float, *, is_told: bool) -> int:
+    """Deliver until nothing waits, or nothing has moved for so long; a second SIGTERM ends it at once."""
+    if not is_told:
+        ending.clear()
+    pending, since = -1, time.monotonic()
+    while (now_pending := door.status()["pending"]) and not ending.is_set():
+        if now_pending != pending:
+            pending, since = now_pending, time.monotonic()
+        elif time.monotonic() - since > patience:
+            break
+        said.changes()
+        door.drain(_LOOK_EVERY)
+    return door.pending()
+
+
+class _Said:
+    """Tells the terminal what has changed; a terminal that is gone is told nothing."""
+
+    def __init__(self, door: Door) -> None:
+        self._door = door
+        self._last: dict = {}
+
+    def changes(self) -> None:
+        status = self._door.status()
+        if status != self._last:
+            self._last = status
+            self._write(status)
+
+    def now(self, **more: bool) -> None:
+        self._write(dict(self._door.status(), **more))
+
+    @staticmethod
+    def _write(line: dict) -> None:
+        with contextlib.suppress(OSError):
+            os.write(1, json.dumps(line).encode() + b"\n")
+
+
+if __name__ == "__main__":
+    sys.exit(main(Path(sys.argv[1]).resolve(), None if sys.argv[2] == "-" else int(sys.argv[2])))
