@@ -122,7 +122,8 @@ def texts(shape: Text) -> st.SearchStrategy[str]:
 _SAMPLES = (
     "", "a", "churn", "val_auc", "val/auc", "build/model", "data.train", "3.12", "3.9.1", "30m", "1h30m", "0s", "8Gi",
     "512Mi", "H100:1", "A100", "**.py", "src/**", "production", "run:12", "model:churn@champion", "main", "/train",
-    "0 3 * * 1", "WAREHOUSE_TOKEN", "@acme/leads", "s3://acme/x", "../x", "/etc/passwd", "-x", "a..b", "x" * 64, "a b",
+    "0 3 * * 1", "WAREHOUSE_TOKEN", "@acme/leads", "s3://acme/x", "https://mlflow.example/t", "../x", "/etc/passwd",
+    "-x", "a..b", "x" * 64, "a b",
     "two\nlines", "train lr=0.1", "Ab", "a/../b", "..", "a\\b", "a*", " a", "a ", "é",
 )  # fmt: skip
 

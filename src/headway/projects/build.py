@@ -25,6 +25,7 @@ from headway.projects.model import (
     ReportSpec,
     Resources,
     StepSpec,
+    TrackingSpec,
     TriggersSpec,
 )
 from headway.projects.rules import default_rules, read_rule
@@ -72,6 +73,7 @@ def build(doc: Doc, *, root: str) -> ProjectSpec:
             template=_path(doc.get("report", {}).get("template")),
             columns=tuple(doc.get("report", {}).get("columns", ())),
         ),
+        tracking=_tracking(doc.get("tracking"), doc["name"]),
         notifications=_notifications(doc.get("notifications", {})),
         commands=dict(doc.get("commands", {})),
         tune=plain(doc.get("tune")),
@@ -261,6 +263,21 @@ def _engine(section: Doc) -> EngineSpec:
         cancel_in_progress=section.get("concurrency", {}).get("cancel_in_progress", default.cancel_in_progress),
         price_per_hour=None if price is None else float(price),
         currency=section.get("currency", default.currency),
+    )
+
+
+def _tracking(section: Doc | None, project: str) -> TrackingSpec | None:
+    if section is None:
+        return None
+    default = TrackingSpec(uri="")
+    return TrackingSpec(
+        uri=section["uri"].rstrip("/"),
+        mode=section.get("mode", default.mode),
+        experiment=section.get("experiment", project),
+        gates=section.get("gates", default.gates),
+        token=section.get("token", default.token),
+        username=section.get("username", default.username),
+        password=section.get("password", default.password),
     )
 
 

@@ -7,7 +7,18 @@ from dataclasses import dataclass, replace
 
 from headway.projects.model import MetricSpec, ProjectSpec, StepSpec
 
-_FROM_BASE = ("gates", "deploy", "triggers", "engine", "report", "notifications", "monitor", "predictions", "commands")
+_FROM_BASE = (
+    "gates",
+    "deploy",
+    "triggers",
+    "engine",
+    "report",
+    "tracking",
+    "notifications",
+    "monitor",
+    "predictions",
+    "commands",
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,12 +69,13 @@ def _has_same_name(head: ProjectSpec, base: ProjectSpec) -> bool:
 def effective(head: ProjectSpec, base: ProjectSpec | None) -> ProjectSpec:
     """Return the project of a change as the base branch lets it be judged.
 
-    The name, gates, deploy, triggers, engine, report, notifications, monitor, commands, predictions, the metrics'
-    goals and the steps taken `from: base` are the base's; the rest is the change's. Where the base has
-    no such project yet, the change's own file is all there is.
+    The name, gates, deploy, triggers, engine, report, tracking, notifications, monitor, commands, predictions, the
+    metrics' goals and the steps taken `from: base` are the base's; the rest is the change's. Where the base has
+    no such project yet, the change's own file is all there is, but for `tracking`: no server is asked that only a
+    change names.
     """
     if base is None:
-        return replace(head, steps=tuple(replace(step, base=False) for step in head.steps))
+        return replace(head, tracking=None, steps=tuple(replace(step, base=False) for step in head.steps))
     return replace(
         head,
         name=base.name,
@@ -74,6 +86,7 @@ def effective(head: ProjectSpec, base: ProjectSpec | None) -> ProjectSpec:
         triggers=base.triggers,
         engine=base.engine,
         report=base.report,
+        tracking=base.tracking,
         notifications=base.notifications,
         monitor=base.monitor,
         predictions=base.predictions,
@@ -85,7 +98,8 @@ def edits(head: ProjectSpec, base: ProjectSpec | None) -> tuple[Edit, ...]:
     """Return what the change tried to alter of what judges it, for the report."""
     if base is None:
         says = "this change introduces the project: it is judged by its own gates until it is merged"
-        return (Edit(section="", says=says),)
+        asks = "this change introduces the project: the server under `tracking` is asked once it is merged"
+        return (Edit(section="", says=says), *((Edit(section="tracking", says=asks),) if head.tracking else ()))
     return (*_name_edits(head, base), *_section_edits(head, base), *_metric_edits(head, base), *_step_edits(head, base))
 
 

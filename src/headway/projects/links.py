@@ -33,6 +33,7 @@ def check_links(taken: Taken, *, files: Collection[str] | None) -> None:
     _check_tune(taken)
     _check_deploy(taken)
     _check_monitor(taken)
+    _check_tracking(taken)
     for alias, text in (taken.at("commands") or {}).items():
         problem = alias_problem(alias, text) if text is not None else None
         if problem:
@@ -347,3 +348,12 @@ def _check_monitor(taken: Taken) -> None:
     metrics = _declared(taken, "metrics")
     path: Path = ("monitor", "performance", "metric")
     _check_known(taken, path, metric, metrics, what="metric", add="declare it: `metrics:`")
+
+
+def _check_tracking(taken: Taken) -> None:
+    given = _declared(taken, "tracking")
+    for name, other in (("username", "password"), ("password", "username")):
+        if given.get(name) and not given.get(other):
+            taken.report(("tracking", name), f"`{name}` is there and `{other}` is not", f"name the secret of `{other}`")
+    if given.get("token") and given.get("username"):
+        taken.report(("tracking", "token"), "a token and a user are there, and only one can be sent", "keep one")

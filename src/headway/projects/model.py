@@ -219,6 +219,19 @@ class NotifySpec:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class TrackingSpec:
+    """An MLflow server of the team's own, beside Headway's; credentials are names of secrets."""
+
+    uri: str
+    mode: str = "read"  # read | log: runs of jobs are copied there as well
+    experiment: str = ""
+    gates: bool = True  # whether gates may judge what runs there say
+    token: str = ""
+    username: str = ""
+    password: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ProjectSpec:
     """Everything that headway.yaml says, checked, with defaults."""
 
@@ -237,6 +250,7 @@ class ProjectSpec:
     triggers: TriggersSpec = field(default_factory=TriggersSpec)
     engine: EngineSpec = field(default_factory=EngineSpec)
     report: ReportSpec = field(default_factory=ReportSpec)
+    tracking: TrackingSpec | None = None
     notifications: tuple[NotifySpec, ...] = ()
     commands: dict[str, str] = field(default_factory=dict)  # the team's own words: alias -> verb and options
     tune: dict[str, object] | None = None  # checked against the schema; its machinery comes later

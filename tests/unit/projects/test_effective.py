@@ -16,6 +16,7 @@ from headway.projects.model import (
     ProjectSpec,
     ReportSpec,
     StepSpec,
+    TrackingSpec,
     TriggersSpec,
 )
 
@@ -154,3 +155,19 @@ def test_each_project_is_paired_with_what_it_continues(
     paired = pair_with_base([ProjectSpec(name=name, root=root) for name, root in heads], bases)
     assert [base.name if base else None for _, base in paired.pairs] == expected
     assert [base.name for base in paired.removed] == removed
+
+
+class TestTrackingServer:
+    MINE = TrackingSpec(uri="https://collect.example", experiment="churn")
+
+    def test_no_change_names_the_server_that_is_asked(self) -> None:
+        base = replace(BASE, tracking=TrackingSpec(uri="https://mlflow.example", experiment="churn"))
+        assert effective(replace(base, tracking=self.MINE), base).tracking == base.tracking
+        assert effective(replace(BASE, tracking=self.MINE), BASE).tracking is None
+        assert "this change edits `tracking`: the base's stands until it is merged" in says(
+            replace(base, tracking=self.MINE), base
+        )
+
+    def test_a_new_project_asks_nobody_until_it_is_merged(self) -> None:
+        assert effective(replace(BASE, tracking=self.MINE), None).tracking is None
+        assert "asked once it is merged" in says(replace(BASE, tracking=self.MINE), None)

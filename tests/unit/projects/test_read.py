@@ -18,6 +18,7 @@ from headway.projects.model import (
     ProjectSpec,
     Resources,
     Severity,
+    TrackingSpec,
 )
 from headway.projects.problem import ProjectFileError
 from headway.projects.read import read_project
@@ -149,6 +150,7 @@ engine:
   currency: EUR
 
 report: {template: report.md.j2, columns: [val_logloss]}
+tracking: {uri: "https://mlflow.example/team/", mode: log, gates: false, username: TRACKER_USER, password: TRACKER_WORD}
 notifications:
   slack: {channel: "#churn-models", events: [gate_failed, drift]}
 commands: {run-full-test: train lr=0.1}
@@ -271,6 +273,14 @@ class TestTheFullForm:
         assert (spec.engine.type, spec.engine.cancel_in_progress) == ("kubernetes", False)
         assert (spec.engine.price_per_hour, spec.engine.currency) == (0.04, "EUR")
         assert (spec.report.template, spec.report.columns) == ("report.md.j2", ("val_logloss",))
+        assert spec.tracking == TrackingSpec(
+            uri="https://mlflow.example/team",
+            mode="log",
+            experiment=spec.name,
+            gates=False,
+            username="TRACKER_USER",
+            password="TRACKER_WORD",
+        )
         assert spec.notifications == (
             NotifySpec(
                 kind="slack", secret="SLACK_WEBHOOK_URL", events=("gate_failed", "drift"), channel="#churn-models"
@@ -293,6 +303,12 @@ class TestTheFullForm:
         ("engine:\n", "Engine:\n", "unknown key `Engine`, did you mean `engine`?"),
         ("report:", "on:", "unknown key `on` (the key is called `triggers:`)"),
         ("report:", "something:", "unknown key `something` (known here: version, name, run"),
+        ("/team/", "/team/?a=1", "`tracking.uri`: `https://mlflow.example/team/?a=1` is not the address of an MLflow"),
+        ("https://mlflow", "https://ann:x@mlflow", "is not the address of an MLflow server, without a user"),
+        ("https://mlflow", "file://mlflow", "is not the address of an MLflow server"),
+        (", password: TRACKER_WORD", "", "`username` is there and `password` is not"),
+        ("gates: false", "token: TRACKER_TOKEN", "a token and a user are there, and only one can be sent"),
+        ("TRACKER_WORD", "hunter-2", "`tracking.password`: `hunter-2` is not a variable's name"),
         ("reviewers:", "reviewer:", "unknown key `reviewer` in `deploy.approval`, did you mean `reviewers`?"),
         ("max_trials", "max-trials", "unknown key `max-trials` in `tune`, did you mean `max_trials`?"),
         ("name: churn\n", "", "the file lacks the key `name`: the project's name (add `name: churn`)"),
