@@ -76,7 +76,7 @@ OPERATIONS = {
     f"{REPO}/rules/branches/{{branch}}": "get",
     f"{REPO}/statuses/{{sha}}": "post",
 }
-EVENTS = [
+EVENTS = (
     "check_run",
     "check_suite",
     "deployment",
@@ -90,7 +90,7 @@ EVENTS = [
     "pull_request_review",
     "push",
     "repository_dispatch",
-]
+)
 # What a description says to people, and samples; the shapes stay whole.
 PROSE = frozenset({"description", "example", "examples", "externalDocs", "summary", "tags", "x-github", "servers"})
 
