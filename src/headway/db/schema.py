@@ -728,3 +728,61 @@ release = Table(
     UniqueConstraint("command_id", "project"),
     Index(None, "state"),
 )
+
+# --- trackers of projects' own (tracking/outside.py) -------------------------------------------------
+
+# Whether the MLflow server that a project names answers.
+tracker = Table(
+    "tracker",
+    metadata,
+    Column("repo_id", String(64), primary_key=True),
+    Column("project", String(63), primary_key=True),
+    Column("uri", Text, nullable=False),
+    Column("tried_at", Instant, nullable=False),
+    Column("answered_at", Instant),
+    Column("away_since", Instant),  # None = the last try was answered
+    Column("cause", Text, nullable=False, default=""),
+    Column("tries", Integer, nullable=False, default=0),
+    Column("next_at", Instant, nullable=False),
+)
+
+# What such a server says of one commit; asked again for as long as somebody waits or the row is live.
+tracker_look = Table(
+    "tracker_look",
+    metadata,
+    Column("repo_id", String(64), primary_key=True),
+    Column("project", String(63), primary_key=True),
+    Column("commit", String(64), primary_key=True),
+    Column("tracking", Json, nullable=False),  # TrackingSpec of the base branch
+    Column("change", Integer),
+    Column("branch", String(255), nullable=False, default=""),
+    Column("base_sha", String(64), nullable=False, default=""),
+    Column("live", Boolean, nullable=False),  # the head of an open change, or lately the default branch's
+    Column("wanted_at", Instant),  # a job waits for an answer that is younger
+    Column("tried_at", Instant),
+    Column("answered_at", Instant),
+    Column("runs", Json, nullable=False),  # OutsideRun list of the last answer
+    Index(None, "live"),
+)
+
+# Runs of jobs on their way to such a server.
+mirror = Table(
+    "mirror",
+    metadata,
+    Column("run_id", String(32), primary_key=True),
+    Column("job_id", String(26), nullable=False, index=True),
+    Column("repo_id", String(64), nullable=False),
+    Column("project", String(63), nullable=False),
+    Column("tracking", Json, nullable=False),
+    Column("state", String(16), nullable=False),
+    Column("remote_run_id", String(64), nullable=False, default=""),
+    Column("remote_url", Text, nullable=False, default=""),
+    Column("done", Json, nullable=False),  # keys of metrics that stand there whole
+    Column("tries", Integer, nullable=False, default=0),
+    Column("next_at", Instant, nullable=False),
+    Column("since", Instant, nullable=False),  # in this state
+    Column("away_since", Instant),
+    Column("cause", Text, nullable=False, default=""),
+    Index(None, "state", "next_at"),
+    _states("state", "waiting", "done", "refused"),
+)

@@ -382,6 +382,30 @@ def _metric() -> None:
     op.create_index("ix_metric_value", "metric", ["key", "nan", "value"], unique=False)
 
 
+def _mirror() -> None:
+    op.create_table(
+        "mirror",
+        sa.Column("run_id", sa.String(length=32), nullable=False),
+        sa.Column("job_id", sa.String(length=26), nullable=False),
+        sa.Column("repo_id", sa.String(length=64), nullable=False),
+        sa.Column("project", sa.String(length=63), nullable=False),
+        sa.Column("tracking", sa.Text(), nullable=False),
+        sa.Column("state", sa.String(length=16), nullable=False),
+        sa.Column("remote_run_id", sa.String(length=64), nullable=False),
+        sa.Column("remote_url", sa.Text(), nullable=False),
+        sa.Column("done", sa.Text(), nullable=False),
+        sa.Column("tries", sa.Integer(), nullable=False),
+        sa.Column("next_at", sa.BigInteger(), nullable=False),
+        sa.Column("since", sa.BigInteger(), nullable=False),
+        sa.Column("away_since", sa.BigInteger(), nullable=True),
+        sa.Column("cause", sa.Text(), nullable=False),
+        sa.CheckConstraint("state IN ('waiting', 'done', 'refused')", name=op.f("ck_mirror_state")),
+        sa.PrimaryKeyConstraint("run_id", name=op.f("pk_mirror")),
+    )
+    op.create_index(op.f("ix_mirror_job_id"), "mirror", ["job_id"], unique=False)
+    op.create_index(op.f("ix_mirror_state_next_at"), "mirror", ["state", "next_at"], unique=False)
+
+
 def _model_alias() -> None:
     op.create_table(
         "model_alias",
@@ -662,6 +686,42 @@ def _token() -> None:
     )
 
 
+def _tracker() -> None:
+    op.create_table(
+        "tracker",
+        sa.Column("repo_id", sa.String(length=64), nullable=False),
+        sa.Column("project", sa.String(length=63), nullable=False),
+        sa.Column("uri", sa.Text(), nullable=False),
+        sa.Column("tried_at", sa.BigInteger(), nullable=False),
+        sa.Column("answered_at", sa.BigInteger(), nullable=True),
+        sa.Column("away_since", sa.BigInteger(), nullable=True),
+        sa.Column("cause", sa.Text(), nullable=False),
+        sa.Column("tries", sa.Integer(), nullable=False),
+        sa.Column("next_at", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("repo_id", "project", name=op.f("pk_tracker")),
+    )
+
+
+def _tracker_look() -> None:
+    op.create_table(
+        "tracker_look",
+        sa.Column("repo_id", sa.String(length=64), nullable=False),
+        sa.Column("project", sa.String(length=63), nullable=False),
+        sa.Column("commit", sa.String(length=64), nullable=False),
+        sa.Column("tracking", sa.Text(), nullable=False),
+        sa.Column("change", sa.Integer(), nullable=True),
+        sa.Column("branch", sa.String(length=255), nullable=False),
+        sa.Column("base_sha", sa.String(length=64), nullable=False),
+        sa.Column("live", sa.Boolean(), nullable=False),
+        sa.Column("wanted_at", sa.BigInteger(), nullable=True),
+        sa.Column("tried_at", sa.BigInteger(), nullable=True),
+        sa.Column("answered_at", sa.BigInteger(), nullable=True),
+        sa.Column("runs", sa.Text(), nullable=False),
+        sa.PrimaryKeyConstraint("repo_id", "project", "commit", name=op.f("pk_tracker_look")),
+    )
+    op.create_index(op.f("ix_tracker_look_live"), "tracker_look", ["live"], unique=False)
+
+
 def _local_branch() -> None:
     op.create_table(
         "local_branch",
@@ -788,51 +848,57 @@ def _attempt() -> None:
 
 
 def upgrade() -> None:
-    _chunk()
-    _command()
-    _dataset()
-    _deployment()
-    _environment()
-    _event()
-    _experiment()
-    _experiment_tag()
-    _fork_grant()
-    _idempotency()
-    _inbox()
-    _job()
-    _key()
-    _local_comment()
-    _local_deployment()
-    _local_event()
-    _local_reaction()
-    _local_status()
-    _logged_metric()
-    _logged_model()
-    _logged_text()
-    _metric()
-    _model_alias()
-    _model_version()
-    _outbox()
-    _override()
-    _plan()
-    _registered_model()
-    _registry_tag()
-    _release()
-    _repo()
-    _run()
-    _run_doc()
-    _run_input()
-    _run_model()
-    _secret()
-    _tail()
-    _task_result()
-    _text()
-    _token()
-    _local_branch()
-    _local_change()
-    _result()
-    _task()
-    _attempt()
+    for make in (
+        _chunk,
+        _command,
+        _dataset,
+        _deployment,
+        _environment,
+        _event,
+        _experiment,
+        _experiment_tag,
+        _fork_grant,
+        _idempotency,
+        _inbox,
+        _job,
+        _key,
+        _local_comment,
+        _local_deployment,
+        _local_event,
+        _local_reaction,
+        _local_status,
+        _logged_metric,
+        _logged_model,
+        _logged_text,
+        _metric,
+        _mirror,
+        _model_alias,
+        _model_version,
+        _outbox,
+        _override,
+        _plan,
+        _registered_model,
+        _registry_tag,
+        _release,
+        _repo,
+        _run,
+        _run_doc,
+        _run_input,
+        _run_model,
+        _secret,
+        _tail,
+        _task_result,
+        _text,
+        _token,
+        _tracker,
+        _tracker_look,
+        _local_branch,
+        _local_change,
+        _result,
+        _task,
+        _attempt,
+    ):
+        make()
 
 
 def downgrade() -> None:
@@ -842,6 +908,8 @@ def downgrade() -> None:
         "result",
         "local_change",
         "local_branch",
+        "tracker_look",
+        "tracker",
         "token",
         "text",
         "task_result",
@@ -860,6 +928,7 @@ def downgrade() -> None:
         "outbox",
         "model_version",
         "model_alias",
+        "mirror",
         "metric",
         "logged_text",
         "logged_model",

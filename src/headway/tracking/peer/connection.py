@@ -56,7 +56,14 @@ class PeerConnection:
     `UsageError` for what it calls a mistake of ours, `HeadwayError` for an answer that does not parse.
     """
 
-    def __init__(self, uri: str, *, login: Login | None = None, patience: Patience | None = None) -> None:
+    def __init__(
+        self,
+        uri: str,
+        *,
+        login: Login | None = None,
+        patience: Patience | None = None,
+        transport: httpx.BaseTransport | None = None,
+    ) -> None:
         """Take the address apart; nothing is sent yet."""
         self.uri = checked_uri(uri)
         self._patience = patience or Patience()
@@ -68,6 +75,7 @@ class PeerConnection:
             headers={"authorization": f"Bearer {login.token}"} if login.token else {},
             timeout=httpx.Timeout(self._patience.timeout, connect=CONNECT_TIMEOUT),
             follow_redirects=False,  # a login must not travel to where a redirect points
+            transport=transport,
         )
 
     def close(self) -> None:
