@@ -11,10 +11,16 @@ HeadwayError
 ├── TooLarge              413  exit 1
 ├── NotThereYet           501  exit 1   a verb whose machinery comes later
 ├── Unreachable           503  exit 6   a server or a neighbour does not answer
+│   └── Throttled         503  exit 6   a neighbour asks us to wait until a time
 └── StorageFull           507  exit 1
 """
 
 from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from datetime import datetime
 
 
 class HeadwayError(Exception):
@@ -106,6 +112,17 @@ class Unreachable(HeadwayError):
     status = 503
     exit_code = 6
     retryable = True
+
+
+class Throttled(Unreachable):
+    """A neighbour asks us to come back later; asking again before `until` makes it worse."""
+
+    code = "THROTTLED"
+
+    def __init__(self, message: str, *, until: datetime, cause: str = "", hint: str = "") -> None:
+        """Keep when it may be asked again."""
+        super().__init__(message, cause=cause, hint=hint)
+        self.until = until
 
 
 class StorageFull(HeadwayError):

@@ -1,0 +1,1 @@
+"""GitHub as a forge: webhooks and polling in, comments, checks and deployments out."""

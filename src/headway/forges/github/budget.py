@@ -1,0 +1,92 @@
+"""How much we may ask of GitHub now: token buckets kept under its limits, one set per installation.
+
+GitHub allows 900 points a minute (a read costs 1, a write 5), about 80 new contents a minute and 500 an hour; who goes
+on after being told to wait may be banned. Source: GitHub's documentation of rate limits for the REST API.
+"""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from headway.clock import Clock
+
+# Four fifths of what is allowed: others may use the same installation.
+POINTS_A_MINUTE = 720
+CONTENTS_A_MINUTE = 60
+CONTENTS_AN_HOUR = 400
+WRITE_COSTS = 5
+
+
+@dataclass(slots=True)
+class Bucket:
+    """So many tokens at most, filled evenly over a period."""
+
+    size: float
+    period: timedelta
+    level: float
+    at: datetime
+
+    def wait_for(self, cost: float, now: datetime) -> timedelta:
+        """Return how long until `cost` can be paid; zero when it can be now."""
+        self._fill(now)
+        if self.level >= cost:
+            return timedelta()
+        return self.period * ((cost - self.level) / self.size)
+
+    def take(self, cost: float) -> None:
+        """Pay; only after `wait_for` returned zero."""
+        self.level -= cost
+
+    def _fill(self, now: datetime) -> None:
+        self.level = min(self.size, self.level + self.size * ((now - self.at) / self.period))
+        self.at = now
+
+
+class Budget:
+    """The buckets of one installation, and until when GitHub told us to be silent; safe between threads."""
+
+    def __init__(self, clock: Clock) -> None:
+        """Start with full buckets."""
+        now = clock.now()
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._points = Bucket(POINTS_A_MINUTE, timedelta(minutes=1), POINTS_A_MINUTE, now)
+        self._contents = (
+            Bucket(CONTENTS_A_MINUTE, timedelta(minutes=1), CONTENTS_A_MINUTE, now),
+            Bucket(CONTENTS_AN_HOUR, timedelta(hours=1), CONTENTS_AN_HOUR, now),
+        )
+        self._silent_until: datetime | None = None
+        self._times_told = 0
+
+    def ask(self, *, writes: bool, is_content: bool = False) -> datetime | None:
+        """Take what one request costs and return None, or return when to come back, having taken nothing."""
+        now = self._clock.now()
+        with self._lock:
+            if self._silent_until is not None and now < self._silent_until:
+                return self._silent_until
+            costs = [(self._points, float(WRITE_COSTS if writes else 1))]
+            if is_content:
+                costs += [(bucket, 1.0) for bucket in self._contents]
+            wait = max(bucket.wait_for(cost, now) for bucket, cost in costs)
+            if wait > timedelta():
+                return now + wait
+            for bucket, cost in costs:
+                bucket.take(cost)
+            return None
+
+    def be_silent(self, until: datetime | None) -> datetime:
+        """GitHub says stop: until the time that it names, else a minute, doubled each time in a row; return when."""
+        with self._lock:
+            self._times_told += 1
+            unnamed = self._clock.now() + timedelta(minutes=min(2 ** (self._times_told - 1), 60))
+            self._silent_until = max(until or unnamed, self._silent_until or self._clock.now())
+            return self._silent_until
+
+    def went_well(self) -> None:
+        """An answer came: the next stop waits a minute again."""
+        with self._lock:
+            self._times_told = 0

@@ -1,0 +1,208 @@
+"""The `Forge` that is GitHub: each method one question or one wish, by the rules of `shared/github.md`."""
+
+from __future__ import annotations
+
+import base64
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from headway.errors import NotFound, Refused
+from headway.forges.git import Git, git_error, run_git
+from headway.forges.github.api import GitHubApi
+from headway.forges.github.checks import Checks
+from headway.forges.github.comments import Comments
+from headway.forges.github.deployments import Deployments
+from headway.forges.github.payloads import Pull, RepoRef, change_of, number_of, repo_id, to_type
+from headway.forges.github.polling import Poller
+from headway.forges.github.tokens import Tokens, web_base
+from headway.forges.github.webhook import open_delivery, read_event
+from headway.forges.model import (
+    Change,
+    Event,
+    EventPage,
+    Permission,
+    Receipt,
+    Repo,
+    Wanted,
+    WantedComment,
+    WantedDeployment,
+    WantedReaction,
+    WantedStatus,
+)
+from headway.forges.repo_store import RepoStore
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from headway.clock import Clock
+    from headway.db.connection import Database
+    from headway.forges.github.config import GitHubConfig
+    from headway.forges.github.tokens import Access
+
+NAME = "github"
+_SHA_LENGTHS = (40, 64)
+
+
+class GitHubForge:
+    """GitHub, as an App or with a person's token; commits are kept in bare repositories under `mirrors`."""
+
+    def __init__(
+        self,
+        database: Database,
+        clock: Clock,
+        *,
+        config: GitHubConfig,
+        mirrors: Path,
+        api: GitHubApi | None = None,
+    ) -> None:
+        """Speak as `config` says; names and addresses of repositories are the database's."""
+        self.config = config
+        self.api = api or GitHubApi(config.api, clock)
+        self.tokens = Tokens(config, self.api, clock)
+        self._database = database
+        self._clock = clock
+        self._mirrors = mirrors
+        self._comments = Comments(self.api, self.tokens)
+        self._checks = Checks(self.api, self.tokens)
+        self._deployments = Deployments(self.api)
+        self._poller = Poller(self.api, self._comments)
+
+    # --- the protocol: headway.forges.base.Forge ---------------------------------------------------
+
+    def parse_webhook(self, headers: Mapping[str, str], body: bytes) -> Event | None:
+        """Verify one delivery and read it; no request is made for it.
+
+        Raises:
+            Refused: nobody who knows a secret of ours signed it.
+        """
+        hook = open_delivery(headers, body, self.config.webhook_secrets)
+        if hook is None:
+            return None
+        return read_event(hook, app_id=self.tokens.app_id, bot=self._comments.bot)
+
+    def events_since(self, repo_id: str, cursor: str) -> EventPage:
+        """Look at the repository and return what moved since the cursor; "" = from now on."""
+        repo, access = self._of(repo_id)
+        return self._poller.look(repo, cursor, access)
+
+    def get_change(self, repo_id: str, number: int) -> Change:
+        """Return the pull request now, with the commit that its base branch stands at now."""
+        repo, access = self._of(repo_id)
+        pull = to_type(self.api.get(f"/repos/{repo.name}/pulls/{number}", access).data, Pull, "pull request")
+        return change_of(pull, repo_id, base_tip=self._poller.branch_tip(repo, pull.base.ref, access))
+
+    def get_permission(self, repo_id: str, user: str) -> Permission:
+        """Return the person's role in the repository; NONE for strangers.
+
+        `role_name` is read: the older `permission` folds maintain into write and triage into read.
+        """
+        repo, access = self._of(repo_id)
+        if not user or "/" in user:
+            return Permission.NONE
+        try:
+            found = self.api.get(f"/repos/{repo.name}/collaborators/{user}/permission", access).data
+        except NotFound:
+            return Permission.NONE
+        for name in (found.get("role_name"), found.get("permission")):
+            role = str(name or "").upper()
+            if role in Permission.__members__:
+                return Permission[role]
+        return Permission.NONE  # a role of the organisation's own, over a base that GitHub did not name
+
+    def read_file(self, repo_id: str, sha: str, path: str) -> bytes | None:
+        """Return a file of one commit; None when it has none there."""
+        return Git(Path(self.fetch(repo_id, sha))).read_file(sha, path)
+
+    def fetch(self, repo_id: str, sha: str) -> str:
+        """Fetch exactly this object into our own bare repository, where it is not there yet.
+
+        The token goes through git's environment: never into an address, an argument or a file.
+        """
+        repo, _ = self._of(repo_id)
+        if len(sha) not in _SHA_LENGTHS or not all(digit in "0123456789abcdef" for digit in sha):
+            raise NotFound(f"{sha[:64]!r} is not the full name of a commit")
+        mirror = self._mirrors / f"{repo_id}.git"
+        if not (mirror / "HEAD").is_file():
+            mirror.mkdir(mode=0o700, parents=True, exist_ok=True)
+            run_git("init", "--quiet", "--bare", str(mirror), cwd=mirror)
+        git = Git(mirror)
+        if git.resolve(sha) != sha:
+            self._fetch(git, repo, sha)
+        git.check_commit(sha)
+        return str(mirror)
+
+    def deliver(self, wanted: Wanted) -> Receipt:
+        """Make what is wanted stand at GitHub: create, adopt or change it, never a second one."""
+        repo, access = self._of(wanted.repo_id)
+        match wanted:
+            case WantedComment():
+                return self._comments.deliver(repo.name, wanted, access)
+            case WantedStatus():
+                return self._checks.deliver(repo.name, wanted, access)
+            case WantedReaction():
+                return self._comments.react(repo.name, wanted, access)
+            case WantedDeployment():
+                return self._deployments.deliver(repo.name, wanted, access)
+
+    # --- what set-up and doctor ask besides ----------------------------------------------------------
+
+    def register_repo(self, name: str, *, by: str) -> Repo:
+        """Make OWNER/REPO known, by GitHub's number for it; again is the same, with its name looked up anew.
+
+        Raises:
+            NotFound: there is none, or none that we may see.
+        """
+        access = self.tokens.of(name)
+        found = to_type(self.api.get(f"/repos/{name}", access).data, RepoRef, "repository")
+        repo = Repo(
+            forge=NAME,
+            id=repo_id(found.id),
+            name=found.full_name,
+            location=found.clone_url or f"{web_base(self.config.api)}/{found.full_name}.git",
+            default_branch=found.default_branch or "main",
+        )
+        start = self._poller.look(repo, "", access).cursor
+        with self._database.write() as tx:
+            RepoStore(tx).add(repo, cursor=start, at=self._clock.now(), by=by)
+        return repo
+
+    def access(self, repo_id: str) -> tuple[Repo, Access]:
+        """Return a repository and the access that serves it, for questions that only GitHub has."""
+        return self._of(repo_id)
+
+    def _of(self, repo_id: str) -> tuple[Repo, Access]:
+        with self._database.read() as tx:
+            repo = RepoStore(tx).find(repo_id)
+        if repo is None or repo.forge != NAME:
+            raise NotFound(f"no repository {repo_id!r} of GitHub's", hint="headway repo add OWNER/REPO")
+        return repo, self.tokens.of(repo.name)
+
+    def _fetch(self, git: Git, repo: Repo, sha: str) -> None:
+        token = self.tokens.for_fetch(repo.name, number_of(repo.id))
+        login = base64.b64encode(f"x-access-token:{token}".encode()).decode()
+        done = git.attempt(
+            "-c",
+            "credential.helper=",
+            "fetch",
+            "--quiet",
+            "--no-tags",
+            "--no-recurse-submodules",
+            "--no-write-fetch-head",
+            "--end-of-options",
+            repo.location,
+            sha,
+            environment={
+                "GIT_CONFIG_COUNT": "1",
+                "GIT_CONFIG_KEY_0": f"http.{repo.location}.extraHeader",
+                "GIT_CONFIG_VALUE_0": f"Authorization: Basic {login}",
+                "GIT_ASKPASS": "/bin/false",
+            },
+        )
+        if done.returncode == 0:
+            return
+        said = done.stderr.decode(errors="replace")
+        if "not our ref" in said or "couldn't find remote ref" in said or "no such ref" in said.lower():
+            raise NotFound(f"no commit {sha} in {repo.name}", hint="it may have been pushed over and collected")
+        if "Authentication failed" in said or "403" in said:
+            raise Refused(f"GitHub does not let us read {repo.name}", cause=said.strip()[:300], hint="contents: read")
+        raise git_error("fetch", done)

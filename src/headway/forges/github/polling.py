@@ -1,0 +1,161 @@
+"""Listening without a public address: what moved since the last look, by comparing heads and listing comments.
+
+The cursor holds what was seen: heads of open changes, the default branch, the newest comment. A first look tells
+nothing, since what is there already did not happen now.
+"""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from headway.errors import NotFound, UsageError
+from headway.forges.github.payloads import Comment, Pull, change_of, comment_of, to_list
+from headway.forges.model import BranchPushed, Change, ChangeMoved, ChangeState, CommentCreated, Event, EventPage
+
+if TYPE_CHECKING:
+    from headway.forges.github.api import GitHubApi
+    from headway.forges.github.comments import Comments
+    from headway.forges.github.tokens import Access
+    from headway.forges.model import Repo
+
+_ISSUE = re.compile(r"/issues/(\d+)\Z")
+
+
+class Seen(msgspec.Struct, frozen=True, kw_only=True):
+    """How the repository looked at the last look."""
+
+    at: datetime
+    branch: str
+    heads: dict[str, str]  # number of an open change -> head commit
+    comment: int  # the newest comment's id: ids only grow
+
+
+class Poller:
+    """Looks at one repository at a time; keeps nothing but what the cursor says."""
+
+    def __init__(self, api: GitHubApi, comments: Comments) -> None:
+        """Read through `api`; `comments` knows which are ours."""
+        self._api = api
+        self._comments = comments
+
+    def look(self, repo: Repo, cursor: str, access: Access) -> EventPage:
+        """Return what happened since the cursor was made."""
+        tip = self.branch_tip(repo, repo.default_branch, access)
+        pulls = self._open(repo, access)
+        heads = {str(pull.number): pull.head.sha for pull in pulls}
+        if cursor == "":
+            newest = self._newest_comment(repo, access)
+            return EventPage(events=(), cursor=_cursor(Seen(at=_now(), branch=tip, heads=heads, comment=newest)))
+        seen = _seen(cursor)
+        started = _now()
+        events: list[Event] = [*self._moves(repo, pulls, seen, tip, access)]
+        said, newest = self._comments_since(repo, seen, access)
+        events += said
+        if not events and heads == seen.heads and tip == seen.branch:
+            return EventPage(events=(), cursor=cursor)
+        fresh = Seen(at=started, branch=tip, heads=heads, comment=newest)
+        return EventPage(events=tuple(events), cursor=_cursor(fresh))
+
+    def branch_tip(self, repo: Repo, branch: str, access: Access) -> str:
+        """Return the commit that a branch stands at now."""
+        return str(self._api.get(f"/repos/{repo.name}/branches/{branch}", access).data["commit"]["sha"])
+
+    def _open(self, repo: Repo, access: Access) -> list[Pull]:
+        pages = self._api.pages(f"/repos/{repo.name}/pulls", access, state="open", sort="created", direction="asc")
+        return [pull for page in pages for pull in to_list(page, Pull, "pull requests")]
+
+    def _moves(self, repo: Repo, pulls: list[Pull], seen: Seen, tip: str, access: Access) -> list[Event]:
+        events: list[Event] = []
+        for pull in pulls:
+            before = seen.heads.get(str(pull.number))
+            if before != pull.head.sha:
+                change = change_of(pull, repo.id, base_tip=tip if pull.base.ref == repo.default_branch else "")
+                events.append(self._moved(change, "opened" if before is None else "pushed", before))
+        still = {str(pull.number) for pull in pulls}
+        for number in sorted(set(seen.heads) - still, key=int):
+            pull = to_list([self._api.get(f"/repos/{repo.name}/pulls/{number}", access).data], Pull, "pull request")[0]
+            change = change_of(pull, repo.id)
+            action = "merged" if change.state is ChangeState.MERGED else "closed"
+            events.append(self._moved(change, action, None))
+        if tip != seen.branch:
+            events.append(
+                BranchPushed(
+                    delivery=f"poll:push:{repo.id}:{seen.branch}:{tip}",
+                    repo_id=repo.id,
+                    branch=repo.default_branch,
+                    before_sha=seen.branch,
+                    after_sha=tip,
+                    actor="",
+                ),
+            )
+        return events
+
+    def _moved(self, change: Change, action: str, before: str | None) -> ChangeMoved:
+        return ChangeMoved(
+            delivery=f"poll:{action}:{change.repo_id}:{change.number}:{before or ''}:{change.head_sha}",
+            action=action,
+            change=change,
+            actor=change.author,
+            before_sha=before,
+        )
+
+    def _newest_comment(self, repo: Repo, access: Access) -> int:
+        answer = self._api.get(
+            f"/repos/{repo.name}/issues/comments", access, sort="created", direction="desc", per_page=1
+        )
+        return max((comment.id for comment in to_list(answer.data, Comment, "comments")), default=0)
+
+    def _comments_since(self, repo: Repo, seen: Seen, access: Access) -> tuple[list[Event], int]:
+        # Without `since`: its clock is GitHub's, and an id says exactly what is new.
+        events: list[Event] = []
+        newest = seen.comment
+        for page in self._api.pages(f"/repos/{repo.name}/issues/comments", access, sort="created", direction="desc"):
+            found = to_list(page, Comment, "comments")
+            fresh = [comment for comment in found if comment.id > seen.comment]
+            newest = max([newest, *(comment.id for comment in fresh)])
+            events += [event for comment in fresh if (event := self._said(repo, comment, access)) is not None]
+            if len(fresh) < len(found) or not found:
+                break
+        return sorted(events, key=_comment_number), newest
+
+    def _said(self, repo: Repo, comment: Comment, access: Access) -> Event | None:
+        issue = _ISSUE.search(comment.issue_url)
+        if issue is None or self._comments.is_ours(comment, access):
+            return None
+        by_app = comment.performed_via_github_app is not None
+        if comment.user is None or comment.user.type == "Bot" or by_app or comment.updated_at != comment.created_at:
+            return None  # an edited comment may not be what its author wrote
+        number = int(issue.group(1))
+        try:
+            data = self._api.get(f"/repos/{repo.name}/pulls/{number}", access).data
+        except NotFound:
+            return None  # an issue, not a change
+        change = change_of(to_list([data], Pull, "pull request")[0], repo.id)
+        return CommentCreated(
+            delivery=f"poll:comment:{comment.id}",
+            change=change,
+            comment=comment_of(comment, repo.id, number, lambda _: False),
+        )
+
+
+def _comment_number(event: Event) -> int:
+    return int(event.comment.id) if isinstance(event, CommentCreated) else 0
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
+
+
+def _cursor(seen: Seen) -> str:
+    return msgspec.json.encode(seen).decode()
+
+
+def _seen(cursor: str) -> Seen:
+    try:
+        return msgspec.json.decode(cursor, type=Seen)
+    except msgspec.DecodeError as error:
+        raise UsageError(f"{cursor[:80]!r} is no cursor of GitHub's events", cause=str(error)) from None
