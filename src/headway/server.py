@@ -45,10 +45,10 @@ _WIRE_PATHS = frozenset({"/health", "/version", "/get-artifact", "/model-version
 class Front:
     """The ASGI application: guards every request, then hands it to the wire or to pages and API."""
 
-    def __init__(self, app: App, wire: MlflowWire, port: int) -> None:
+    def __init__(self, app: App, wire: MlflowWire, port: int, *, writer: Writer | None = None) -> None:
         """Mount pages and API beside the wire."""
         self._wire = wire
-        api = Mount("/api/v1", routes=[*api_routes(app), *absent_routes(app)])
+        api = Mount("/api/v1", routes=[*api_routes(app, writer), *absent_routes(app)])
         self._rest = Starlette(routes=[api, *web_routes(app)])
         self._hosts = allowed_hosts(app.settings.host, port, app.settings.public_url)
         self.last_request_at = time.monotonic()
@@ -97,7 +97,7 @@ def serve(settings: Settings, worker: WorkerChild | None = None) -> None:
         first_token(app.database, settings.data, clock=app.clock, user=os_user())
         writer = Writer(app.database)
         writer.start()
-        front = Front(app, MlflowWire(app.database, writer, app.artifacts, app.authenticator), port)
+        front = Front(app, MlflowWire(app.database, writer, app.artifacts, app.authenticator), port, writer=writer)
         server = uvicorn.Server(_uvicorn_config(front))
         _announce(settings, port)
         if settings.idle_stop:

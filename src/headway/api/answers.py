@@ -51,6 +51,17 @@ class Call:
         except (msgspec.DecodeError, msgspec.ValidationError) as error:
             raise UsageError("the request body does not fit", cause=str(error)) from error
 
+    def packed(self, shape: type[_Shape]) -> _Shape:
+        """Parse a packed body (MessagePack) into a type.
+
+        Raises:
+            UsageError: names the field that does not fit.
+        """
+        try:
+            return msgspec.msgpack.decode(self._body, type=shape)
+        except (msgspec.DecodeError, msgspec.ValidationError, RecursionError) as error:
+            raise UsageError("the packed body does not fit", cause=str(error)) from error
+
     def number(self, name: str, default: int, *, most: int = 1000) -> int:
         """Return a whole number of the query string."""
         text = self.query.get(name)
@@ -85,14 +96,14 @@ def place(name: str, text: str) -> Path:
 Handler = Callable[[Call], Any]
 
 
-def route(app: App, method: str, path: str, needs: Role, handler: Handler) -> Route:
+def route(app: App, method: str, path: str, needs: Role, handler: Handler, *, cap: int = BODY_CAP) -> Route:
     """Return a route that authenticates, checks the role, runs the plain handler and encodes its answer."""
 
     async def endpoint(request: Request) -> Response:
         try:
             # Who asks first: nobody whom we do not know makes us hold what they send.
             principal = await run_in_threadpool(_admitted, app, request, needs)
-            body = await _read(request)
+            body = await _read(request, cap)
             return await run_in_threadpool(_answer, Call(app, request, principal, body), handler)
         except HeadwayError as error:
             return failure(error)
@@ -119,13 +130,13 @@ def _answer(call: Call, handler: Handler) -> Response:
     return answer if isinstance(answer, Response) else json_response(answer)
 
 
-async def _read(request: Request) -> bytes:
+async def _read(request: Request, cap: int) -> bytes:
     parts: list[bytes] = []
     size = 0
     async for part in request.stream():
         size += len(part)
-        if size > BODY_CAP:
-            raise TooLarge(f"the request body is over {BODY_CAP} bytes")
+        if size > cap:
+            raise TooLarge(f"the request body is over {cap} bytes")
         parts.append(part)
     return b"".join(parts)
 

@@ -6,13 +6,15 @@ from starlette.routing import Route
 
 from headway.api import about, changes, commands, deployments, jobs, models, runs, secrets
 from headway.api.answers import route
+from headway.api.imports import import_routes
 from headway.app import App
 from headway.auth.model import Role
+from headway.tracking.writer import Writer
 
 
-def api_routes(app: App) -> list[Route]:
-    """Return every route with the role that it needs."""
-    return [
+def api_routes(app: App, writer: Writer | None = None) -> list[Route]:
+    """Return every route with the role that it needs; what moves in is written by the process's writer."""
+    plain = [
         route(app, method, path, needs, handler)
         for method, path, needs, handler in (
             ("GET", "/server", Role.VIEWER, about.server),
@@ -52,6 +54,7 @@ def api_routes(app: App) -> list[Route]:
             ("DELETE", "/repos/{repo}/secrets/{name}", Role.MAINTAINER, secrets.remove),
         )
     ]
+    return [*plain, *import_routes(app, writer)]
 
 
 def absent_routes(app: App) -> list[Route]:

@@ -9,7 +9,7 @@ from headway.errors import NotFound, UsageError
 from headway.tracking.fold import Tails, fold
 from headway.tracking.limits import check_metric_name, clamped
 from headway.tracking.model import NAME_TAG, KeyKind
-from headway.tracking.points import pack_tail
+from headway.tracking.points import Point, pack_tail
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -87,16 +87,26 @@ def write_points(pen: Pen, run: RunRow, metrics: Sequence[Measured], *, path: st
     if has_odd:
         values = [clamped(value) for value in values]
     pen.link.run(_TAIL, (run.id, len(keys), pack_tail(keys, stamps, steps, values)))
-    latest = _latest(keys, zip(steps, stamps, values, strict=True), has_odd=has_odd)
+    _put_latest(pen, run, _latest(keys, zip(steps, stamps, values, strict=True), has_odd=has_odd))
+    if pen.tails.grown(pen.link, run.id, len(keys)):
+        fold(pen.link, run.id)
+        pen.tails.forget(run.id)
+
+
+def raise_latest(pen: Pen, run: RunRow, keys: list[int], points: Sequence[Point]) -> None:
+    """Raise the latest values for points that are kept already."""
+    has_odd = not math.isfinite(sum(value for _, _, value in points))
+    ranked = ((step, stamp, value) for stamp, step, value in points)
+    _put_latest(pen, run, _latest(keys, ranked, has_odd=has_odd))
+
+
+def _put_latest(pen: Pen, run: RunRow, latest: dict[int, Rank]) -> None:
     # In the order of the ids, so that two writers cannot wait for each other.
     rows = [(run.id, key, value, nan, stamp, step) for key, (step, stamp, value, nan) in sorted(latest.items())]
     if pen.link.is_sqlite or len(rows) == 1:
         pen.link.many(_LATEST_ROW, rows)
     else:
         pen.link.run(_LATEST_MANY, [list(column) for column in zip(*rows, strict=True)])
-    if pen.tails.grown(pen.link, run.id, len(keys)):
-        fold(pen.link, run.id)
-        pen.tails.forget(run.id)
 
 
 def _metric_keys(pen: Pen, run: RunRow, metrics: Sequence[Measured], *, path: str) -> list[int]:
