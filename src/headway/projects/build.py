@@ -24,6 +24,7 @@ from headway.projects.model import (
     ProjectSpec,
     ReportSpec,
     Resources,
+    RetentionSpec,
     StepSpec,
     TrackingSpec,
     TriggersSpec,
@@ -74,6 +75,7 @@ def build(doc: Doc, *, root: str) -> ProjectSpec:
             columns=tuple(doc.get("report", {}).get("columns", ())),
         ),
         tracking=_tracking(doc.get("tracking"), doc["name"]),
+        retention=_retention(doc.get("retention") or {}),
         notifications=_notifications(doc.get("notifications", {})),
         commands=dict(doc.get("commands", {})),
         tune=plain(doc.get("tune")),
@@ -263,6 +265,15 @@ def _engine(section: Doc) -> EngineSpec:
         cancel_in_progress=section.get("concurrency", {}).get("cancel_in_progress", default.cancel_in_progress),
         price_per_hour=None if price is None else float(price),
         currency=section.get("currency", default.currency),
+    )
+
+
+def _retention(section: Doc) -> RetentionSpec:
+    runs = section.get("runs") or {}
+    return RetentionSpec(
+        trash=section.get("trash"),
+        keep_last=runs.get("keep_last"),
+        keep_days=runs.get("keep_days"),
     )
 
 

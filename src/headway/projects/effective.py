@@ -14,6 +14,7 @@ _FROM_BASE = (
     "engine",
     "report",
     "tracking",
+    "retention",
     "notifications",
     "monitor",
     "predictions",
@@ -69,8 +70,8 @@ def _has_same_name(head: ProjectSpec, base: ProjectSpec) -> bool:
 def effective(head: ProjectSpec, base: ProjectSpec | None) -> ProjectSpec:
     """Return the project of a change as the base branch lets it be judged.
 
-    The name, gates, deploy, triggers, engine, report, tracking, notifications, monitor, commands, predictions, the
-    metrics' goals and the steps taken `from: base` are the base's; the rest is the change's. Where the base has
+    The name, gates, deploy, triggers, engine, report, tracking, retention, notifications, monitor, commands,
+    predictions, the metrics' goals and the steps taken `from: base` are the base's; the rest is the change's. Where the base has
     no such project yet, the change's own file is all there is, but for `tracking`: no server is asked that only a
     change names.
     """
@@ -87,6 +88,7 @@ def effective(head: ProjectSpec, base: ProjectSpec | None) -> ProjectSpec:
         engine=base.engine,
         report=base.report,
         tracking=base.tracking,
+        retention=base.retention,
         notifications=base.notifications,
         monitor=base.monitor,
         predictions=base.predictions,

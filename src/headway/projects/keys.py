@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from headway.projects.keys_release import DEPLOY, MONITOR, NOTIFICATIONS, TRIGGERS
+from headway.projects.keys_retention import RETENTION
 from headway.projects.keys_tracking import TRACKING
 from headway.projects.shapes import Either, Fields, Flag, ListOf, MapOf, Number, Scalar, Text
 from headway.projects.words import (
@@ -227,6 +228,7 @@ FILE = Fields(
             "the report in the pull request",
         ),
         "tracking": key(TRACKING, "an MLflow server of your own, beside Headway's tracking"),
+        "retention": key(RETENTION, "how long runs and deleted things are kept"),
         "notifications": key(NOTIFICATIONS, "who is told when a long job ends"),
         "commands": key(
             MapOf(

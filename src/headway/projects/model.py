@@ -232,6 +232,20 @@ class TrackingSpec:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class RetentionSpec:
+    """How long the runs of the project's experiment are kept; nothing said keeps runs, and the server's trash rule."""
+
+    trash: timedelta | None = None  # how long deleted things stay in the trash
+    keep_last: int | None = None  # the newest runs stay
+    keep_days: int | None = None  # and so do runs that ended in these days
+
+    @property
+    def ends_runs(self) -> bool:
+        """Whether finished runs go into the trash by themselves."""
+        return self.keep_last is not None or self.keep_days is not None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ProjectSpec:
     """Everything that headway.yaml says, checked, with defaults."""
 
@@ -251,6 +265,7 @@ class ProjectSpec:
     engine: EngineSpec = field(default_factory=EngineSpec)
     report: ReportSpec = field(default_factory=ReportSpec)
     tracking: TrackingSpec | None = None
+    retention: RetentionSpec = field(default_factory=RetentionSpec)
     notifications: tuple[NotifySpec, ...] = ()
     commands: dict[str, str] = field(default_factory=dict)  # the team's own words: alias -> verb and options
     tune: dict[str, object] | None = None  # checked against the schema; its machinery comes later
