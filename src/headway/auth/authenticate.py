@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import contextlib
 import hashlib
 import hmac
 import threading
@@ -11,8 +12,9 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Literal
 
-from headway.auth.model import Principal, Role, Token, TokenKind
+from headway.auth.model import NO_PROJECT, Principal, Reach, Role, Token, TokenKind, User
 from headway.auth.tokens import PREFIX, TokenStore, TokenText, hash_secret, read_token
+from headway.auth.users import UserStore
 from headway.errors import Conflict, LoginNeeded
 
 if TYPE_CHECKING:
@@ -24,13 +26,15 @@ LOCAL_USER = "local"
 # An attempt whose token was revoked by another process may still write for so long.
 _CACHED_FOR = timedelta(seconds=2)
 _CACHED_AT_MOST = 1000
+# How exact "last used" is: writing it at every request would cost more than the request.
+_NOTED_EVERY = timedelta(minutes=5)
 # Compared with when no such token exists, so that both answers take the same steps.
 _NOBODY = hash_secret("nobody")
 
 
 @dataclass(frozen=True, slots=True)
 class _Known:
-    token: Token
+    principal: Principal
     until: datetime
 
 
@@ -43,6 +47,7 @@ class Authenticator:
         self._clock = clock
         self._mode = mode
         self._known: dict[str, _Known] = {}
+        self._noted: dict[str, datetime] = {}
         self._lock = threading.Lock()
 
     def authenticate(self, authorization: str | None) -> Principal:
@@ -62,33 +67,41 @@ class Authenticator:
             return Principal(user=LOCAL_USER, role=Role.ADMIN)
         if not text:
             raise LoginNeeded("this needs a token", cause="the request carries none", hint=_HINT)
-        return _principal(self._checked(text))
+        return self._checked(text)
 
     def forget(self, token_id: str) -> None:
         """Stop trusting the cache for one token: called after it was revoked."""
         with self._lock:
-            for key in [key for key, known in self._known.items() if known.token.id == token_id]:
+            for key in [key for key, known in self._known.items() if known.principal.token_id == token_id]:
                 del self._known[key]
 
-    def _checked(self, text: str) -> Token:
+    def forget_all(self) -> None:
+        """Stop trusting the cache: called after somebody's rights have changed."""
+        with self._lock:
+            self._known.clear()
+
+    def _checked(self, text: str) -> Principal:
         # The digest is the key: a look-up by the text itself would compare secrets byte by byte.
         key, now = hashlib.sha256(text.encode()).hexdigest(), self._clock.now()
         with self._lock:
             known = self._known.get(key)
         if known is not None and now < known.until:
-            return known.token
-        token = self._look_up(text, now)
+            return known.principal
+        token, user = self._look_up(text, now)
+        principal = principal_of(token, user)
         until = now + _CACHED_FOR if token.expires_at is None else min(now + _CACHED_FOR, token.expires_at)
         with self._lock:
             if len(self._known) >= _CACHED_AT_MOST:
                 self._known.clear()
-            self._known[key] = _Known(token, until)
-        return token
+            self._known[key] = _Known(principal, until)
+        self._note_use(token, now)
+        return principal
 
-    def _look_up(self, text: str, now: datetime) -> Token:
+    def _look_up(self, text: str, now: datetime) -> tuple[Token, User | None]:
         parts = read_token(text) or TokenText("", "")
         with self._database.read() as tx:
             found = TokenStore(tx).find(parts.id)
+            user = UserStore(tx).find(found[0].user) if found is not None else None
         stored = _NOBODY if found is None else found[0].secret_hash
         if not hmac.compare_digest(stored, hash_secret(parts.secret)) or found is None:
             raise LoginNeeded("this token is not valid", cause="it is mistyped, or of another server", hint=_HINT)
@@ -102,7 +115,26 @@ class Authenticator:
             raise LoginNeeded("this token was revoked", hint=_HINT)
         if token.expires_at is not None and now >= token.expires_at:
             raise LoginNeeded(f"this token expired at {token.expires_at:%Y-%m-%d %H:%M} UTC", hint=_HINT)
-        return token
+        if user is not None and user.disabled and token.kind is not TokenKind.ATTEMPT:
+            raise LoginNeeded(f"the user {user.name} is disabled", hint="ask an administrator of this server")
+        return token, user
+
+    def _note_use(self, token: Token, now: datetime) -> None:
+        """Write the time down beside the request: it neither waits for that nor fails with it."""
+        if token.kind is not TokenKind.USER:
+            return
+        last = self._noted.get(token.id, token.last_used_at)
+        if last is not None and now - last < _NOTED_EVERY:
+            return
+        if len(self._noted) >= _CACHED_AT_MOST:
+            self._noted.clear()
+        self._noted[token.id] = now
+        threading.Thread(target=self._write_use, args=(token.id, now), name="token-use", daemon=True).start()
+
+    def _write_use(self, token_id: str, now: datetime) -> None:
+        # A full disk or a server that stops: the next use is noted instead.
+        with contextlib.suppress(Exception), self._database.write() as tx:
+            TokenStore(tx).note_use(token_id, now)
 
 
 _HINT = "headway login, or set MLFLOW_TRACKING_TOKEN to a token from `headway token create`"
@@ -122,13 +154,34 @@ def token_in(authorization: str | None) -> str:
     return decoded.partition(":")[2]
 
 
-def _principal(token: Token) -> Principal:
+def principal_of(token: Token, user: User | None) -> Principal:
+    """Return whom a token speaks for: never more than its user may, and never more than it was made for.
+
+    A token whose user was never taken in is Headway's own making (`UserStore.add` comes before `mint` for people).
+    """
+    role, reach = token.role, None
+    if token.kind is not TokenKind.ATTEMPT:
+        role, reach = _rights(token, user)
     return Principal(
         user=token.user,
-        role=token.role,
+        role=role,
         kind=token.kind,
         token_id=token.id,
         run_id=token.run_id,
         experiment_id=token.experiment_id,
         fence=token.fence,
+        project=token.project,
+        reach=reach,
     )
+
+
+def _rights(token: Token, user: User | None) -> tuple[Role, Reach | None]:
+    if token.project != NO_PROJECT:
+        there = token.role if user is None else min(token.role, user.role_in(token.project))
+        return Role.NONE, Reach(default=Role.NONE, projects={token.project: there})
+    if user is None:
+        return token.role, None
+    role = min(token.role, user.role)
+    if user.role is Role.ADMIN or not user.projects:
+        return role, None
+    return role, Reach(default=role, projects={name: min(token.role, own) for name, own in user.projects.items()})

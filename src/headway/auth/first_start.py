@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from headway.auth.model import Role, TokenKind
 from headway.auth.tokens import TokenStore, hash_secret, read_token
+from headway.auth.users import UserStore
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -24,7 +25,9 @@ def first_token(database: Database, data: Path, *, clock: Clock, user: str) -> s
     if text is not None and _works(database, text):
         return text
     with database.write() as tx:
-        text = TokenStore(tx).mint(TokenKind.USER, user, role=Role.ADMIN, at=clock.now(), by="first start")
+        now = clock.now()
+        UserStore(tx).ensure_admin(user, at=now, by="first start")
+        text = TokenStore(tx).mint(TokenKind.USER, user, role=Role.ADMIN, at=now, label="first start", by="first start")
     _write_private(data / FILE_NAME, text + "\n")
     return text
 

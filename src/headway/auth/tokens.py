@@ -9,9 +9,9 @@ import zlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import select, update
+from sqlalchemy import or_, select, update
 
-from headway.auth.model import Role, Token, TokenKind
+from headway.auth.model import NO_PROJECT, Role, Token, TokenKind
 from headway.db import events, schema
 from headway.errors import NotFound
 from headway.ids import new_id
@@ -73,6 +73,9 @@ class TokenStore:
         experiment_id: str | None = None,
         attempt_id: str | None = None,
         fence: int = 0,
+        project: str = NO_PROJECT,
+        label: str = "",
+        parent: str = "",
         by: str = "headway",
     ) -> str:
         """Return the text of a fresh token: the only time that it can be seen."""
@@ -90,6 +93,9 @@ class TokenStore:
             "attempt_id": attempt_id,
             "fence": fence,
             "revoked": False,
+            "project": project,
+            "label": label,
+            "parent": parent,
         }
         self._tx.execute(schema.token.insert().values(row))
         events.record(
@@ -99,7 +105,13 @@ class TokenStore:
             to_state="minted",
             at=at,
             actor=by,
-            detail={"user": user, "kind": kind.value, "role": role.name.lower(), "attempt_id": attempt_id},
+            detail={
+                "user": user,
+                "kind": kind.value,
+                "role": role.name.lower(),
+                "attempt_id": attempt_id,
+                "project": project,
+            },
         )
         return write_token(token_id, secret)
 
@@ -110,24 +122,30 @@ class TokenStore:
         ).one_or_none()
         return None if row is None else (_token(row), bool(row.revoked))
 
-    def list_user_tokens(self) -> tuple[Token, ...]:
-        """Return the tokens of people that still work, oldest first; attempts' tokens are not shown."""
-        rows = self._tx.execute(
-            select(*_COLUMNS)
-            .where(schema.token.c.kind == TokenKind.USER.value, schema.token.c.revoked.is_(False))
-            .order_by(schema.token.c.id),
-        )
+    def list_user_tokens(self, user: str | None = None) -> tuple[Token, ...]:
+        """Return the tokens of people that were not revoked, of one or of all, oldest first; expired ones too.
+
+        Those of attempts and of browsers are not listed: they come and go by themselves.
+        """
+        where = [schema.token.c.kind == TokenKind.USER.value, schema.token.c.revoked.is_(False)]
+        if user is not None:
+            where.append(schema.token.c.user == user)
+        rows = self._tx.execute(select(*_COLUMNS).where(*where).order_by(schema.token.c.id))
         return tuple(_token(row) for row in rows)
 
+    def note_use(self, token_id: str, at: datetime) -> None:
+        """Remember when a token was last used; called every few minutes at most."""
+        self._tx.execute(update(schema.token).where(schema.token.c.id == token_id).values(last_used_at=at))
+
     def revoke(self, token_id: str, *, at: datetime, by: str) -> None:
-        """End one token; ending it twice is the same as once.
+        """End one token, with the sessions that logged in by it; ending it twice is the same as once.
 
         Raises:
             NotFound: no token has that id.
         """
         if self.find(token_id) is None:
             raise NotFound(f"no token {token_id}", hint="headway token list")
-        self._end(schema.token.c.id == token_id, at=at, by=by)
+        self._end(or_(schema.token.c.id == token_id, schema.token.c.parent == token_id), at=at, by=by)
 
     def revoke_attempt(self, attempt_id: str, *, at: datetime, by: str = "headway") -> tuple[str, ...]:
         """End every token of an attempt and return their ids, for `Authenticator.forget`."""
@@ -159,4 +177,8 @@ def _token(row: Any) -> Token:
         experiment_id=row.experiment_id,
         attempt_id=row.attempt_id,
         fence=row.fence,
+        project=row.project,
+        label=row.label,
+        parent=row.parent,
+        last_used_at=row.last_used_at,
     )

@@ -20,6 +20,7 @@ from sqlalchemy import (
     func,
     literal_column,
 )
+from sqlalchemy import text as sql
 
 from headway.db.types import Instant, Json
 
@@ -33,6 +34,7 @@ metadata = MetaData(
     },
 )
 
+_EMPTY = sql("''")
 # SQLite counts up only INTEGER primary keys; PostgreSQL should have 64 bits.
 _Serial = BigInteger().with_variant(Integer, "sqlite")
 
@@ -61,6 +63,34 @@ event = Table(
 
 # --- auth ------------------------------------------------------------------------------------------
 
+# What a group of people share: repositories, experiments, models. "" elsewhere = of no project, open to all members.
+project = Table(
+    "project",
+    metadata,
+    Column("name", String(128), primary_key=True),
+    Column("created_at", Instant, nullable=False),
+    Column("created_by", String(128), nullable=False),
+)
+
+account = Table(
+    "account",
+    metadata,
+    Column("name", String(128), primary_key=True),
+    Column("role", Integer, nullable=False),  # in every project that no membership names
+    Column("disabled", Boolean, nullable=False, default=False),
+    Column("created_at", Instant, nullable=False),
+    Column("created_by", String(128), nullable=False),
+)
+
+# A person's own role in one project: it takes the place of the account's, up or down.
+membership = Table(
+    "membership",
+    metadata,
+    Column("user", String(128), primary_key=True),
+    Column("project", String(128), primary_key=True),
+    Column("role", Integer, nullable=False),
+)
+
 token = Table(
     "token",
     metadata,
@@ -76,7 +106,12 @@ token = Table(
     Column("attempt_id", String(26)),
     Column("fence", Integer, nullable=False, default=0),
     Column("revoked", Boolean, nullable=False, default=False),
-    _states("kind", "user", "attempt"),
+    Column("project", String(128), nullable=False, default=""),  # "" = wherever its user may
+    Column("label", String(128), nullable=False, default=""),
+    Column("parent", String(26), nullable=False, default=""),  # a session's: the token that logged in
+    Column("last_used_at", Instant),  # to a few minutes
+    _states("kind", "user", "attempt", "session"),
+    Index(None, "user"),
 )
 
 secret = Table(
@@ -101,6 +136,7 @@ repo = Table(
     Column("default_branch", String(255), nullable=False),
     Column("cursor", Text, nullable=False, default=""),
     Column("added_at", Instant, nullable=False),
+    Column("project", String(128), nullable=False, server_default=_EMPTY),  # whose it is
     UniqueConstraint("forge", "location"),
 )
 
@@ -454,11 +490,17 @@ experiment = Table(
     "experiment",
     metadata,
     Column("id", _Serial, primary_key=True, autoincrement=True),
-    Column("name", String(500), nullable=False, unique=True),
+    Column("name", String(500), nullable=False),
     Column("artifact_location", Text, nullable=False),
     Column("stage", String(16), nullable=False, default="active"),
     Column("creation_time", BigInteger, nullable=False),
     Column("last_update_time", BigInteger, nullable=False),
+    Column("deleted_time", BigInteger),
+    Column("deleted_by", String(128)),
+    Column("project", String(128), nullable=False, server_default=_EMPTY),  # whose it is
+    UniqueConstraint("project", "name"),
+    Index(None, "name"),
+    sqlite_autoincrement=True,  # an id is never given again: folders and caches are named by it
 )
 
 experiment_tag = Table(
@@ -478,6 +520,7 @@ key = Table(
     Column("kind", Integer, nullable=False),
     Column("name", String(250), nullable=False),
     UniqueConstraint("exp", "kind", "name"),
+    sqlite_autoincrement=True,  # writers remember ids
 )
 
 run = Table(
@@ -493,10 +536,14 @@ run = Table(
     Column("end_time", BigInteger),
     Column("stage", String(16), nullable=False, default="active"),
     Column("deleted_time", BigInteger),
+    Column("deleted_by", String(128)),
     Column("version", Integer, nullable=False, default=1),
     Column("job_id", String(26)),
+    sqlite_autoincrement=True,  # a document made of a purged run must never be taken for another's
 )
 Index("ix_run_newest", run.c.exp, run.c.stage, run.c.start_time.desc(), run.c.uuid)
+_IN_TRASH = run.c.deleted_time.is_not(None)
+Index("ix_run_deleted", run.c.deleted_time, sqlite_where=_IN_TRASH, postgresql_where=_IN_TRASH)
 
 run_doc = Table(
     "run_doc",
@@ -610,6 +657,8 @@ logged_model = Table(
     Column("stage", String(16), nullable=False, default="active"),
     Column("creation_time", BigInteger, nullable=False),
     Column("last_update_time", BigInteger, nullable=False),
+    Column("deleted_time", BigInteger),
+    Column("deleted_by", String(128)),
     Index(None, "exp", "stage", "creation_time"),
 )
 
@@ -646,6 +695,7 @@ registered_model = Table(
     Column("next_version", Integer, nullable=False, default=1),  # numbers are never used again
     Column("created_at", Instant, nullable=False),
     Column("updated_at", Instant, nullable=False),
+    Column("project", String(128), nullable=False, server_default=_EMPTY),  # whose it is
 )
 
 model_version = Table(
@@ -727,6 +777,41 @@ release = Table(
     Column("finished_at", Instant),
     UniqueConstraint("command_id", "project"),
     Index(None, "state"),
+)
+
+# --- the trash ---------------------------------------------------------------------------------------
+
+# One asking to delete for good. Its items have the stage "purging": there is no way back for them.
+purge = Table(
+    "purge",
+    metadata,
+    Column("id", String(26), primary_key=True),
+    Column("actor", String(128), nullable=False),
+    Column("cause", String(16), nullable=False),
+    Column("state", String(16), nullable=False),
+    Column("total", Integer, nullable=False, default=0),
+    Column("done", Integer, nullable=False, default=0),
+    Column("freed", BigInteger, nullable=False, default=0),  # bytes of artifacts
+    Column("notes", Json, nullable=False),
+    Column("asked_at", Instant, nullable=False),
+    Column("finished_at", Instant),
+    Index(None, "state"),
+    _states("cause", "person", "retention"),
+    _states("state", "running", "done"),
+)
+
+# What a purge has still to remove; a row goes in the transaction that removes what it names.
+purge_item = Table(
+    "purge_item",
+    metadata,
+    Column("id", _Serial, primary_key=True, autoincrement=True),
+    Column("purge_id", String(26), nullable=False),
+    Column("rank", Integer, nullable=False),  # runs, then logged models, then experiments
+    Column("kind", String(16), nullable=False),  # run | logged_model | experiment
+    Column("entity_id", String(64), nullable=False),
+    Column("name", Text, nullable=False),
+    UniqueConstraint("kind", "entity_id"),
+    Index(None, "purge_id", "rank", "id"),
 )
 
 # --- trackers of projects' own (tracking/outside.py) -------------------------------------------------

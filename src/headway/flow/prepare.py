@@ -14,6 +14,7 @@ from sqlalchemy import Connection
 
 from headway.app import App
 from headway.auth.model import Role, TokenKind
+from headway.auth.projects import ProjectStore
 from headway.auth.secrets import SecretStore
 from headway.auth.tokens import TokenStore
 from headway.blobs.content import materialise
@@ -220,7 +221,8 @@ def _create_run(app: App, tx: Connection, ready: Ready, run_id: str) -> str:
     tags |= {f"headway.param.{name}": as_text(value) for name, value in spec.params.items()}
     tags |= {f"headway.data.{name}": pin for name, pin in spec.data.items()}
     runs = RunStore(tx, actor="headway", clock=app.clock)
-    experiment_id = runs.experiments.get_or_create(job.project).id
+    project = ProjectStore(tx).of_repo(job.repo_id)
+    experiment_id = runs.experiments.get_or_create(job.project, project=project).id
     runs.create_run(
         experiment_id,
         name=tags["mlflow.runName"],
@@ -257,6 +259,7 @@ def _launch(app: App, ready: Ready, spec: AttemptSpec) -> None:
                 at=now,
                 run_id=door.run_id,
                 experiment_id=experiment_id,
+                project=ProjectStore(tx).of_repo(ready.job.repo_id),
                 attempt_id=spec.id,
                 fence=ready.task.attempts + 1,
             )

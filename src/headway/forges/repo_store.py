@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import select, update
 
+from headway.auth.projects import ProjectStore
 from headway.db import events, schema
 from headway.errors import NotFound
 from headway.forges.model import Repo
@@ -13,7 +14,7 @@ from headway.forges.model import Repo
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from sqlalchemy import Connection
+    from sqlalchemy import ColumnElement, Connection
 
 _COLUMNS = [schema.repo.c[name] for name in ("forge", "id", "name", "location", "default_branch")]
 
@@ -30,7 +31,8 @@ class RepoStore:
         known = self.find(repo.id)
         facts = {"name": repo.name, "location": repo.location, "default_branch": repo.default_branch}
         if known is None:
-            row = {"id": repo.id, "forge": repo.forge, "cursor": cursor, "added_at": at, **facts}
+            project = ProjectStore(self._tx).add_for_repo(repo.name, at=at, by=by)
+            row = {"id": repo.id, "forge": repo.forge, "cursor": cursor, "added_at": at, "project": project, **facts}
             self._tx.execute(schema.repo.insert().values(row))
             events.record(self._tx, "repo", repo.id, to_state="added", at=at, actor=by, detail=facts)
         elif known != repo:
@@ -53,9 +55,9 @@ class RepoStore:
             raise NotFound(f"no repository {repo_id!r}", hint="headway repo add PATH")
         return found
 
-    def list(self) -> tuple[Repo, ...]:
-        """Return every repository, in the order in which they were added."""
-        rows = self._tx.execute(select(*_COLUMNS).order_by(schema.repo.c.added_at, schema.repo.c.id))
+    def list(self, *where: ColumnElement[bool]) -> tuple[Repo, ...]:
+        """Return every repository that fits, in the order in which they were added."""
+        rows = self._tx.execute(select(*_COLUMNS).where(*where).order_by(schema.repo.c.added_at, schema.repo.c.id))
         return tuple(_repo(row) for row in rows)
 
     def cursor(self, repo_id: str) -> str:

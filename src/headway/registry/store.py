@@ -10,11 +10,13 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import delete, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
+from headway.auth.model import NO_PROJECT
+from headway.auth.projects import ProjectStore
 from headway.clock import Clock, SystemClock
 from headway.db import events, schema
 from headway.errors import NotFound, Refused, UsageError
 from headway.ids import digest_bytes
-from headway.registry.model import Lineage, ModelVersion, RegisteredModel, VersionState
+from headway.registry.model import PROMPT_TAG, Lineage, ModelVersion, RegisteredModel, VersionState
 from headway.registry.names import (
     checked_alias,
     checked_description,
@@ -27,6 +29,7 @@ from headway.tracking.errors import AlreadyExists
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
+    from datetime import datetime
 
     from sqlalchemy import Connection, Select
 
@@ -47,18 +50,24 @@ class RegistryStore:
     # --- models -------------------------------------------------------------------------------------
 
     def create_model(
-        self, name: str, *, description: str | None = None, tags: Mapping[str, str] | None = None, actor: str = ""
+        self,
+        name: str,
+        *,
+        description: str | None = None,
+        tags: Mapping[str, str] | None = None,
+        actor: str = "",
+        project: str = NO_PROJECT,
     ) -> RegisteredModel:
-        """Take a name; `AlreadyExists` when it is taken."""
+        """Take a name, for a project or open to all members; `AlreadyExists` when it is taken."""
         checked_model_name(name)
         now = self.clock.now()
         row = {"name": name, "description": checked_description(description), "created_at": now, "updated_at": now}
+        row["project"] = project
         try:
             with self.tx.begin_nested():
                 self.tx.execute(insert(_model).values(**row))
         except IntegrityError:
-            what = "Prompt" if self.get_model(name).is_prompt else "Registered Model"
-            raise AlreadyExists(f"{what} (name={name}) already exists.") from None
+            raise self._taken(name, tags or {}) from None
         self._put_tags(name, 0, tags or {})
         self._record("registered_model", name, to_state="created", actor=actor)
         return self.get_model(name)
@@ -76,11 +85,24 @@ class RegistryStore:
         self._touch(name, description=checked_description(description))
         return self.get_model(name)
 
+    def _taken(self, name: str, tags: Mapping[str, str]) -> AlreadyExists:
+        kinds = ("registered model", "prompt")
+        there, wanted = self.get_model(name).is_prompt, tags.get(PROMPT_TAG, "").lower() == "true"
+        if there == wanted:
+            return AlreadyExists(f"{'Prompt' if there else 'Registered Model'} (name={name}) already exists.")
+        return AlreadyExists(
+            f"Tried to create a {kinds[wanted]} with name '{name}', but the name is already taken by a {kinds[there]}. "
+            "MLflow does not allow creating a model and a prompt with the same name.",
+        )
+
     def rename_model(self, name: str, new_name: str, *, actor: str = "") -> RegisteredModel:
         """Give a model another name, versions, tags and aliases with it; the old one is free again."""
         checked_model_name(new_name, what="new_name")
         self.get_model(name)
         self._refuse_if_released(name, "rename")
+        if new_name == name:
+            self._touch(name)
+            return self.get_model(name)
         if self.tx.execute(select(_model.c.name).where(_model.c.name == new_name)).first():
             raise AlreadyExists(f"Registered Model (name={new_name}) already exists.")
         self.tx.execute(update(_model).where(_model.c.name == name).values(name=new_name, updated_at=self.clock.now()))
@@ -180,7 +202,9 @@ class RegistryStore:
     def update_version(self, name: str, number: int, *, description: str | None) -> ModelVersion:
         """Replace the description."""
         self.get_version(name, number)
-        self._change_version(name, number, description=checked_description(description))
+        here = (_version.c.model == name, _version.c.number == number)
+        values = {"description": checked_description(description), "updated_at": self.clock.now()}
+        self.tx.execute(update(_version).where(*here).values(**values))  # the model's own time stays, as in MLflow
         return self.get_version(name, number)
 
     def delete_version(self, name: str, number: int, *, actor: str = "") -> None:
@@ -214,10 +238,13 @@ class RegistryStore:
                 f"because '{stage}' is not an Active stage. Valid stages are ['Staging', 'Production']",
             )
         before = self.get_version(name, number)
+        now = self.clock.now()  # one moment for all that move
         if archive_existing:
             others = (_version.c.model == name, _version.c.number != number, _version.c.stage == wanted)
-            self.tx.execute(update(_version).where(*others).values(stage="Archived", updated_at=self.clock.now()))
-        self._change_version(name, number, stage=wanted)
+            self.tx.execute(update(_version).where(*others).values(stage="Archived", updated_at=now))
+        here = (_version.c.model == name, _version.c.number == number)
+        self.tx.execute(update(_version).where(*here).values(stage=wanted, updated_at=now))
+        self._touch(name, at=now)
         self._record("model_stage", name, suffix=f"/{number}", from_state=before.stage, to_state=wanted, actor=actor)
         return self.get_version(name, number)
 
@@ -226,7 +253,6 @@ class RegistryStore:
     def set_alias(self, name: str, alias: str, *, number: int, actor: str, reason: str = "") -> None:
         """Let an alias name this version, whatever it named before; the event tells from where to where."""
         checked_alias(alias)
-        self.get_model(name)
         self.get_version(name, number)
         before = self._alias_number(name, alias)
         if before == number:
@@ -241,7 +267,7 @@ class RegistryStore:
 
     def delete_alias(self, name: str, alias: str, *, actor: str, reason: str = "") -> None:
         """Take an alias away; absent is fine."""
-        checked_alias(alias)
+        checked_alias(alias, is_new=False)
         self.get_model(name)
         before = self._alias_number(name, alias)
         if before is None:
@@ -263,7 +289,7 @@ class RegistryStore:
                 raise NotFound(f"Latest version not found for model {name}.")
             return newest[0]
         self.get_model(name)
-        found = self.find_alias(name, checked_alias(alias))
+        found = self.find_alias(name, checked_alias(alias, is_new=False))
         if found is None:
             raise UsageError(f"Registered model alias {alias} not found.")
         return found
@@ -286,8 +312,7 @@ class RegistryStore:
         A version that the run's own code registered from the same folder is adopted: it gets digest and lineage.
         Safe to repeat: the same run, folder and digest give the same version.
         """
-        if not self.tx.execute(select(_model.c.name).where(_model.c.name == checked_model_name(name))).first():
-            self.create_model(name, actor=actor)
+        self._take_for(name, ProjectStore(self.tx).of_repo(lineage.repo_id), actor=actor)
         same = select(_version).where(
             _version.c.model == name,
             _version.c.run_id == lineage.run_id,
@@ -305,6 +330,20 @@ class RegistryStore:
                 name, version.number, digest=digest, env_digest=env_digest, env_path=env_path, lineage=lineage
             )
         return self.get_version(name, version.number)
+
+    def _take_for(self, name: str, project: str, *, actor: str) -> None:
+        """See that a model is there and the project's own; one that was open to all members becomes it."""
+        row = self.tx.execute(select(_model.c.project).where(_model.c.name == checked_model_name(name))).first()
+        if row is None:
+            self.create_model(name, actor=actor, project=project)
+        elif row.project == NO_PROJECT:
+            self.tx.execute(update(_model).where(_model.c.name == name).values(project=project))
+        elif row.project != project:
+            raise Refused(
+                f"the model name {name!r} is taken by another project",
+                cause="names of models are the server's: two projects cannot share one",
+                hint="set another model: {name: ...} in headway.yaml on the base branch",
+            )
 
     def set_state(self, name: str, number: int, *, state: VersionState, actor: str, reason: str = "") -> ModelVersion:
         """Say how far a version has come; the release that decided it is the reason."""
@@ -352,8 +391,9 @@ class RegistryStore:
     def _drop_tag(self, name: str, number: int, key: str) -> None:
         self.tx.execute(delete(_tag).where(_tag.c.model == name, _tag.c.number == number, _tag.c.key == key))
 
-    def _touch(self, name: str, **values: object) -> None:
-        self.tx.execute(update(_model).where(_model.c.name == name).values(updated_at=self.clock.now(), **values))
+    def _touch(self, name: str, *, at: datetime | None = None, **values: object) -> None:
+        now = at or self.clock.now()
+        self.tx.execute(update(_model).where(_model.c.name == name).values(updated_at=now, **values))
 
     def _change_version(self, name: str, number: int, **values: object) -> None:
         here = (_version.c.model == name, _version.c.number == number)

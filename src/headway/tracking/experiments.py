@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from headway.auth.model import NO_PROJECT
+from headway.auth.visible import EVERYTHING
 from headway.clock import SystemClock, to_millis
 from headway.errors import NotFound, UsageError
 from headway.tracking.errors import AlreadyExists, WrongState
@@ -14,7 +16,7 @@ from headway.tracking.limits import (
     checked_experiment_tag,
     experiment_number,
 )
-from headway.tracking.link import Link
+from headway.tracking.link import Link, marks
 from headway.tracking.location import checked_location
 from headway.tracking.model import DEFAULT_EXPERIMENT, Experiment, Tag
 
@@ -23,11 +25,14 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Connection
 
+    from headway.auth.visible import Sight
     from headway.clock import Clock
     from headway.tracking.link import Row
 
-_COLUMNS = "id, name, artifact_location, stage, creation_time, last_update_time"
+_COLUMNS = "id, name, artifact_location, stage, creation_time, last_update_time, project"
 _ROOT = "mlflow-artifacts:/"
+# What is being purged is gone for everybody; only the purge itself still sees it.
+_HERE = "stage <> 'purging'"
 
 
 class ExperimentStore:
@@ -48,16 +53,18 @@ class ExperimentStore:
             (DEFAULT_EXPERIMENT, "Default", f"{_ROOT}{DEFAULT_EXPERIMENT}", now, now),
         )
 
-    def create(self, name: str, *, artifact_location: str = "", tags: Sequence[Tag] = ()) -> str:
-        """Make an experiment and return its id; the name must be new, also among deleted ones."""
+    def create(
+        self, name: str, *, artifact_location: str = "", tags: Sequence[Tag] = (), project: str = NO_PROJECT
+    ) -> str:
+        """Make an experiment and return its id; the name must be new in its project, also among deleted ones."""
         checked_experiment_name(name)
         location = checked_location(artifact_location) if artifact_location else ""
         pairs = dict(checked_experiment_tag(tag.key, tag.value) for tag in tags)
         now = self._now()
         row = self.link.one(
-            "insert into experiment (name, artifact_location, stage, creation_time, last_update_time) "
-            "values (?, ?, 'active', ?, ?) on conflict (name) do nothing returning id",
-            (name, location, now, now),
+            "insert into experiment (name, artifact_location, stage, creation_time, last_update_time, project) "
+            "values (?, ?, 'active', ?, ?, ?) on conflict (project, name) do nothing returning id",
+            (name, location, now, now, project),
         )
         if row is None:
             raise AlreadyExists(f"Experiment(name={name}) already exists.")
@@ -71,21 +78,33 @@ class ExperimentStore:
     def get(self, experiment_id: str) -> Experiment:
         """Return an experiment, deleted or not."""
         exp = experiment_number(experiment_id)
-        row = self.link.one(f"select {_COLUMNS} from experiment where id = ?", (exp,))  # noqa: S608  # our own names
+        row = self.link.one(f"select {_COLUMNS} from experiment where id = ? and {_HERE}", (exp,))  # noqa: S608  # our own names
         if row is None:
             raise _unknown(exp)
         return self._with_tags([row])[0]
 
-    def find(self, name: str) -> Experiment | None:
-        """Return the experiment of a name, deleted or not."""
-        row = self.link.one(f"select {_COLUMNS} from experiment where name = ?", (name,))  # noqa: S608  # our own names
+    def find(self, name: str, *, sight: Sight = EVERYTHING, project: str = NO_PROJECT) -> Experiment | None:
+        """Return the experiment of a name, deleted or not: of this project, else of none, else the oldest in sight."""
+        row = self.link.one(
+            f"select {_COLUMNS} from experiment where name = ? and {_HERE}{_seen(sight)} "  # noqa: S608  # our own names
+            "order by case when project = ? then 0 when project = '' then 1 else 2 end, id limit 1",
+            (name, *sight[1], project),
+        )
         return None if row is None else self._with_tags([row])[0]
 
-    def get_or_create(self, name: str) -> Experiment:
-        """Return the active experiment of a name, making it when there is none."""
-        found = self.find(name)
+    def find_in(self, project: str, name: str) -> Experiment | None:
+        """Return the experiment of a name in one project, deleted or not."""
+        row = self.link.one(
+            f"select {_COLUMNS} from experiment where name = ? and project = ? and {_HERE}",  # noqa: S608  # ours
+            (name, project),
+        )
+        return None if row is None else self._with_tags([row])[0]
+
+    def get_or_create(self, name: str, *, project: str = NO_PROJECT) -> Experiment:
+        """Return a project's active experiment of a name, making it when there is none."""
+        found = self.find_in(project, name)
         if found is None:
-            return self.get(self.create(name))
+            return self.get(self.create(name, project=project))
         if found.stage != "active":
             raise UsageError(
                 f"the experiment {name!r} is deleted",
@@ -93,11 +112,28 @@ class ExperimentStore:
             )
         return found
 
-    def all(self, stages: Sequence[str]) -> list[Experiment]:
-        """Return every experiment of these stages."""
+    def all(self, stages: Sequence[str], *, sight: Sight = EVERYTHING) -> list[Experiment]:
+        """Return every experiment of these stages that is in sight."""
         return self._with_tags(
-            list(self.link.each(f"select {_COLUMNS} from experiment where stage in (??)", stages)),  # noqa: S608  # ours
+            self.link.all(
+                f"select {_COLUMNS} from experiment where stage in ({marks(len(stages))}){_seen(sight)}",  # noqa: S608  # ours
+                (*stages, *sight[1]),
+            ),
         )
+
+    def project_of(self, experiment_id: str) -> str | None:
+        """Return the project of an experiment, NO_PROJECT for an open one; None when there is none of that id."""
+        row = self.link.one("select project from experiment where id = ?", (experiment_number(experiment_id),))
+        return None if row is None else str(row[0])
+
+    def move_to(self, experiment_id: str, project: str) -> None:
+        """Put an active experiment, with all of its runs and models, into another project."""
+        found = self.get(experiment_id)
+        if self.find_in(project, found.name) not in (None, found):
+            raise AlreadyExists(f"Experiment(name={found.name}) already exists in that project.")
+        self.link.run("update experiment set project = ? where id = ?", (project, self._active(experiment_id)))
+        now = self._now()
+        note(self.link, "experiment", found.id, to_state=project or "open", at=now, actor=self._actor)
 
     def rename(self, experiment_id: str, name: str) -> None:
         """Give an active experiment another name."""
@@ -105,7 +141,7 @@ class ExperimentStore:
         found = self.get(experiment_id)
         if found.stage != "active":
             raise WrongState("Cannot rename a non-active experiment.")
-        other = self.find(name)
+        other = self.find_in(found.project, name)
         if other is not None and other.id != found.id:
             raise AlreadyExists(f"Experiment(name={name}) already exists.")
         self.link.run(
@@ -144,15 +180,18 @@ class ExperimentStore:
 
     def _move(self, experiment_id: str, stage: str, to: str) -> None:
         exp, now = experiment_number(experiment_id), self._now()
+        since, by = (now, self._actor[:128]) if to == "deleted" else (None, None)
         done = self.link.run(
-            "update experiment set stage = ?, last_update_time = ? where id = ? and stage = ?",
-            (to, now, exp, stage),
+            "update experiment set stage = ?, last_update_time = ?, deleted_time = ?, deleted_by = ? "
+            "where id = ? and stage = ?",
+            (to, now, since, by, exp, stage),
         )
         if done.rowcount == 0:
             raise _unknown(exp)
         self.link.run(
-            "update run set stage = ?, deleted_time = ?, version = version + 1 where exp = ?",
-            (to, now if to == "deleted" else None, exp),
+            "update run set stage = ?, deleted_time = ?, deleted_by = ?, version = version + 1 "  # noqa: S608  # ours
+            f"where exp = ? and {_HERE}",
+            (to, since, by, exp),
         )
         note(self.link, "experiment", str(exp), to_state=to, at=now, actor=self._actor, from_state=stage)
 
@@ -176,6 +215,7 @@ class ExperimentStore:
                 stage=row[3],
                 creation_time=row[4],
                 last_update_time=row[5],
+                project=row[6],
                 tags=tags[row[0]],
             )
             for row in rows
@@ -183,6 +223,10 @@ class ExperimentStore:
 
     def _now(self) -> int:
         return to_millis(self._clock.now())
+
+
+def _seen(sight: Sight) -> str:
+    return f" and {sight[0]}" if sight[0] else ""
 
 
 def _unknown(exp: int) -> NotFound:

@@ -71,6 +71,7 @@ class Experiment:
     stage: str  # active | deleted
     creation_time: int
     last_update_time: int
+    project: str = ""  # whose it is; "" = open to all members
     tags: dict[str, str] = field(default_factory=dict)
 
 

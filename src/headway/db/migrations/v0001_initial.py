@@ -12,6 +12,18 @@ branch_labels = None
 depends_on = None
 
 
+def _account() -> None:
+    op.create_table(
+        "account",
+        sa.Column("name", sa.String(length=128), nullable=False),
+        sa.Column("role", sa.Integer(), nullable=False),
+        sa.Column("disabled", sa.Boolean(), nullable=False),
+        sa.Column("created_at", sa.BigInteger(), nullable=False),
+        sa.Column("created_by", sa.String(length=128), nullable=False),
+        sa.PrimaryKeyConstraint("name", name=op.f("pk_account")),
+    )
+
+
 def _chunk() -> None:
     op.create_table(
         "chunk",
@@ -135,9 +147,14 @@ def _experiment() -> None:
         sa.Column("stage", sa.String(length=16), nullable=False),
         sa.Column("creation_time", sa.BigInteger(), nullable=False),
         sa.Column("last_update_time", sa.BigInteger(), nullable=False),
+        sa.Column("deleted_time", sa.BigInteger(), nullable=True),
+        sa.Column("deleted_by", sa.String(length=128), nullable=True),
+        sa.Column("project", sa.String(length=128), server_default=sa.text("''"), nullable=False),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_experiment")),
-        sa.UniqueConstraint("name", name=op.f("uq_experiment_name")),
+        sa.UniqueConstraint("project", "name", name=op.f("uq_experiment_project_name")),
+        sqlite_autoincrement=True,
     )
+    op.create_index(op.f("ix_experiment_name"), "experiment", ["name"], unique=False)
 
 
 def _experiment_tag() -> None:
@@ -241,6 +258,7 @@ def _key() -> None:
         sa.Column("name", sa.String(length=250), nullable=False),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_key")),
         sa.UniqueConstraint("exp", "kind", "name", name=op.f("uq_key_exp_kind_name")),
+        sqlite_autoincrement=True,
     )
 
 
@@ -348,6 +366,8 @@ def _logged_model() -> None:
         sa.Column("stage", sa.String(length=16), nullable=False),
         sa.Column("creation_time", sa.BigInteger(), nullable=False),
         sa.Column("last_update_time", sa.BigInteger(), nullable=False),
+        sa.Column("deleted_time", sa.BigInteger(), nullable=True),
+        sa.Column("deleted_by", sa.String(length=128), nullable=True),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_logged_model")),
     )
     op.create_index(
@@ -364,6 +384,16 @@ def _logged_text() -> None:
         sa.Column("key", sa.String(length=250), nullable=False),
         sa.Column("value", sa.Text(), nullable=False),
         sa.PrimaryKeyConstraint("model_id", "kind", "key", name=op.f("pk_logged_text")),
+    )
+
+
+def _membership() -> None:
+    op.create_table(
+        "membership",
+        sa.Column("user", sa.String(length=128), nullable=False),
+        sa.Column("project", sa.String(length=128), nullable=False),
+        sa.Column("role", sa.Integer(), nullable=False),
+        sa.PrimaryKeyConstraint("user", "project", name=op.f("pk_membership")),
     )
 
 
@@ -500,6 +530,51 @@ def _plan() -> None:
     )
 
 
+def _project() -> None:
+    op.create_table(
+        "project",
+        sa.Column("name", sa.String(length=128), nullable=False),
+        sa.Column("created_at", sa.BigInteger(), nullable=False),
+        sa.Column("created_by", sa.String(length=128), nullable=False),
+        sa.PrimaryKeyConstraint("name", name=op.f("pk_project")),
+    )
+
+
+def _purge() -> None:
+    op.create_table(
+        "purge",
+        sa.Column("id", sa.String(length=26), nullable=False),
+        sa.Column("actor", sa.String(length=128), nullable=False),
+        sa.Column("cause", sa.String(length=16), nullable=False),
+        sa.Column("state", sa.String(length=16), nullable=False),
+        sa.Column("total", sa.Integer(), nullable=False),
+        sa.Column("done", sa.Integer(), nullable=False),
+        sa.Column("freed", sa.BigInteger(), nullable=False),
+        sa.Column("notes", sa.Text(), nullable=False),
+        sa.Column("asked_at", sa.BigInteger(), nullable=False),
+        sa.Column("finished_at", sa.BigInteger(), nullable=True),
+        sa.CheckConstraint("cause IN ('person', 'retention')", name=op.f("ck_purge_cause")),
+        sa.CheckConstraint("state IN ('running', 'done')", name=op.f("ck_purge_state")),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_purge")),
+    )
+    op.create_index(op.f("ix_purge_state"), "purge", ["state"], unique=False)
+
+
+def _purge_item() -> None:
+    op.create_table(
+        "purge_item",
+        sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), autoincrement=True, nullable=False),
+        sa.Column("purge_id", sa.String(length=26), nullable=False),
+        sa.Column("rank", sa.Integer(), nullable=False),
+        sa.Column("kind", sa.String(length=16), nullable=False),
+        sa.Column("entity_id", sa.String(length=64), nullable=False),
+        sa.Column("name", sa.Text(), nullable=False),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_purge_item")),
+        sa.UniqueConstraint("kind", "entity_id", name=op.f("uq_purge_item_kind_entity_id")),
+    )
+    op.create_index(op.f("ix_purge_item_purge_id_rank_id"), "purge_item", ["purge_id", "rank", "id"], unique=False)
+
+
 def _registered_model() -> None:
     op.create_table(
         "registered_model",
@@ -508,6 +583,7 @@ def _registered_model() -> None:
         sa.Column("next_version", sa.Integer(), nullable=False),
         sa.Column("created_at", sa.BigInteger(), nullable=False),
         sa.Column("updated_at", sa.BigInteger(), nullable=False),
+        sa.Column("project", sa.String(length=128), server_default=sa.text("''"), nullable=False),
         sa.PrimaryKeyConstraint("name", name=op.f("pk_registered_model")),
     )
 
@@ -553,6 +629,7 @@ def _repo() -> None:
         sa.Column("default_branch", sa.String(length=255), nullable=False),
         sa.Column("cursor", sa.Text(), nullable=False),
         sa.Column("added_at", sa.BigInteger(), nullable=False),
+        sa.Column("project", sa.String(length=128), server_default=sa.text("''"), nullable=False),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_repo")),
         sa.UniqueConstraint("forge", "location", name=op.f("uq_repo_forge_location")),
     )
@@ -571,10 +648,20 @@ def _run() -> None:
         sa.Column("end_time", sa.BigInteger(), nullable=True),
         sa.Column("stage", sa.String(length=16), nullable=False),
         sa.Column("deleted_time", sa.BigInteger(), nullable=True),
+        sa.Column("deleted_by", sa.String(length=128), nullable=True),
         sa.Column("version", sa.Integer(), nullable=False),
         sa.Column("job_id", sa.String(length=26), nullable=True),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_run")),
         sa.UniqueConstraint("uuid", name=op.f("uq_run_uuid")),
+        sqlite_autoincrement=True,
+    )
+    op.create_index(
+        "ix_run_deleted",
+        "run",
+        ["deleted_time"],
+        unique=False,
+        sqlite_where=sa.text("deleted_time IS NOT NULL"),
+        postgresql_where=sa.text("deleted_time IS NOT NULL"),
     )
     op.create_index(
         "ix_run_newest", "run", ["exp", "stage", sa.literal_column("start_time DESC"), "uuid"], unique=False
@@ -681,9 +768,14 @@ def _token() -> None:
         sa.Column("attempt_id", sa.String(length=26), nullable=True),
         sa.Column("fence", sa.Integer(), nullable=False),
         sa.Column("revoked", sa.Boolean(), nullable=False),
-        sa.CheckConstraint("kind IN ('user', 'attempt')", name=op.f("ck_token_kind")),
+        sa.Column("project", sa.String(length=128), nullable=False),
+        sa.Column("label", sa.String(length=128), nullable=False),
+        sa.Column("parent", sa.String(length=26), nullable=False),
+        sa.Column("last_used_at", sa.BigInteger(), nullable=True),
+        sa.CheckConstraint("kind IN ('user', 'attempt', 'session')", name=op.f("ck_token_kind")),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_token")),
     )
+    op.create_index(op.f("ix_token_user"), "token", ["user"], unique=False)
 
 
 def _tracker() -> None:
@@ -849,6 +941,7 @@ def _attempt() -> None:
 
 def upgrade() -> None:
     for make in (
+        _account,
         _chunk,
         _command,
         _dataset,
@@ -870,6 +963,7 @@ def upgrade() -> None:
         _logged_metric,
         _logged_model,
         _logged_text,
+        _membership,
         _metric,
         _mirror,
         _model_alias,
@@ -877,6 +971,9 @@ def upgrade() -> None:
         _outbox,
         _override,
         _plan,
+        _project,
+        _purge,
+        _purge_item,
         _registered_model,
         _registry_tag,
         _release,
@@ -923,6 +1020,9 @@ def downgrade() -> None:
         "release",
         "registry_tag",
         "registered_model",
+        "purge_item",
+        "purge",
+        "project",
         "plan",
         "override",
         "outbox",
@@ -930,6 +1030,7 @@ def downgrade() -> None:
         "model_alias",
         "mirror",
         "metric",
+        "membership",
         "logged_text",
         "logged_model",
         "logged_metric",
@@ -951,5 +1052,6 @@ def downgrade() -> None:
         "dataset",
         "command",
         "chunk",
+        "account",
     ):
         op.drop_table(table)

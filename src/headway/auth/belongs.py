@@ -1,0 +1,89 @@
+"""Which project a thing belongs to, by the id that a request names it with."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import func, select
+
+from headway.auth.model import NO_PROJECT
+from headway.db import schema
+
+if TYPE_CHECKING:
+    from sqlalchemy import ColumnElement, Connection, Table
+
+_SHORTEST = 6  # characters of a run's id that name it
+
+
+class Kind(StrEnum):
+    """The kinds of things that requests name."""
+
+    REPO = "repository"
+    COMMAND = "command"
+    JOB = "job"
+    RUN = "run"
+    MODEL = "model"
+    DEPLOYMENT = "deployment"
+    RELEASE = "release"
+    PROJECT = "project"
+
+
+def project_of(tx: Connection, kind: Kind, name: str) -> str | None:
+    """Return the project that a thing belongs to; None when there is no such thing."""
+    return _FINDERS[kind](tx, name)
+
+
+def _repo(tx: Connection, name: str) -> str | None:
+    return _first(tx, schema.repo.c.project, schema.repo.c.id == name)
+
+
+def _of_repo(table: Table, key: str) -> Callable[[Connection, Any], str | None]:
+    """Return a finder for rows that carry the id of their repository."""
+
+    def find(tx: Connection, name: Any) -> str | None:
+        repo_id = _first(tx, table.c.repo_id, table.c[key] == name)
+        return None if repo_id is None else _repo(tx, repo_id) or NO_PROJECT
+
+    return find
+
+
+def _job(tx: Connection, name: str) -> str | None:
+    is_number = name.isascii() and name.isdigit() and len(name) < 10
+    return _of_repo(schema.job, "number" if is_number else "id")(tx, int(name) if is_number else name)
+
+
+def _run(tx: Connection, name: str) -> str | None:
+    run, experiment = schema.run, schema.experiment
+    query = select(experiment.c.project).join(run, run.c.exp == experiment.c.id)
+    found = tx.execute(query.where(run.c.uuid == name)).scalars().all()
+    if not found and len(name) >= _SHORTEST:
+        begins = func.substr(run.c.uuid, 1, len(name)) == name
+        found = tx.execute(query.where(begins).limit(2)).scalars().all()
+    return str(found[0]) if len(found) == 1 else None
+
+
+def _model(tx: Connection, name: str) -> str | None:
+    return _first(tx, schema.registered_model.c.project, schema.registered_model.c.name == name)
+
+
+def _project(tx: Connection, name: str) -> str | None:
+    return _first(tx, schema.project.c.name, schema.project.c.name == name)
+
+
+def _first(tx: Connection, column: ColumnElement[Any], where: ColumnElement[bool]) -> str | None:
+    found = tx.execute(select(column).where(where)).first()
+    return None if found is None else str(found[0])
+
+
+_FINDERS: dict[Kind, Callable[[Connection, str], str | None]] = {
+    Kind.REPO: _repo,
+    Kind.COMMAND: _of_repo(schema.command, "id"),
+    Kind.JOB: _job,
+    Kind.RUN: _run,
+    Kind.MODEL: _model,
+    Kind.DEPLOYMENT: _of_repo(schema.deployment, "name"),
+    Kind.RELEASE: _of_repo(schema.release, "id"),
+    Kind.PROJECT: _project,
+}
