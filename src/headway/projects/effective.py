@@ -71,9 +71,9 @@ def effective(head: ProjectSpec, base: ProjectSpec | None) -> ProjectSpec:
     """Return the project of a change as the base branch lets it be judged.
 
     The name, gates, deploy, triggers, engine, report, tracking, retention, notifications, monitor, commands,
-    predictions, the metrics' goals and the steps taken `from: base` are the base's; the rest is the change's. Where the base has
-    no such project yet, the change's own file is all there is, but for `tracking`: no server is asked that only a
-    change names.
+    predictions, the metrics' goals and the steps taken `from: base` are the base's; the rest is the change's. Where
+    the base has no such project yet, the change's own file is all there is, but for `tracking`: no server is asked
+    that only a change names.
     """
     if base is None:
         return replace(head, tracking=None, steps=tuple(replace(step, base=False) for step in head.steps))
