@@ -48,7 +48,7 @@ def run_location(tx: Connection, run_id: str) -> str | None:
     found = tx.execute(
         select(schema.experiment.c.artifact_location)
         .join(schema.run, schema.run.c.exp == schema.experiment.c.id)
-        .where(schema.run.c.uuid == run_id),
+        .where(schema.run.c.uuid == run_id, schema.run.c.stage != "purging"),
     ).scalar()
     return None if found is None else artifact_uri(found, run_id)
 

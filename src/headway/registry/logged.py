@@ -93,7 +93,7 @@ class LoggedModelStore:
 
     def find(self, model_id: str) -> LoggedModel | None:
         """Return a model, deleted or not, or None."""
-        found = self.read(select(_model).where(_model.c.id == model_id))
+        found = self.read(select(_model).where(_model.c.id == model_id, _model.c.stage != "purging"))
         return found[0] if found else None
 
     def of_run(self, run_id: str) -> tuple[LoggedModel, ...]:
@@ -118,12 +118,12 @@ class LoggedModelStore:
         return self.get(model_id, allow_deleted=True)
 
     def delete(self, model_id: str, *, actor: str = "") -> None:
-        """Hide a model; its bytes stay until they are cleaned."""
-        self.get(model_id, allow_deleted=True)
-        self._change(model_id, stage="deleted")
-        events.record(
-            self.tx, "logged_model", model_id, to_state="deleted", at=self.clock.now(), actor=actor or "unknown"
-        )
+        """Put a model into the trash; safe to repeat."""
+        if self.get(model_id, allow_deleted=True).stage == "deleted":
+            return
+        now = self.clock.now()
+        self._change(model_id, stage="deleted", deleted_time=to_millis(now), deleted_by=actor[:128])
+        events.record(self.tx, "logged_model", model_id, to_state="deleted", at=now, actor=actor or "unknown")
 
     def log_params(self, model_id: str, params: Mapping[str, str]) -> None:
         """Add parameters."""

@@ -72,7 +72,7 @@ class Document(NamedTuple):
 
 def find_info(link: Link, uuid: str) -> InfoRow | None:
     """Return what a run is, or None."""
-    row = link.one(f"{_INFO} r.uuid = ?", (uuid,))
+    row = link.one(f"{_INFO} r.uuid = ? and r.stage <> 'purging'", (uuid,))
     return None if row is None else InfoRow(*row)
 
 

@@ -176,12 +176,13 @@ class RunStore:
         self._move(run_id, "active")
 
     def _move(self, run_id: str, to: str) -> None:
-        run, now = self.row(run_id), self._now()
+        run, now = self.row(run_id, lock=self.link.for_update), self._now()  # purged meanwhile: then it is gone
         if run.stage == to:
             return
+        since, by = (now, self.actor[:128]) if to == "deleted" else (None, None)
         self.link.run(
-            "update run set stage = ?, deleted_time = ?, version = version + 1 where id = ?",
-            (to, now if to == "deleted" else None, run.id),
+            "update run set stage = ?, deleted_time = ?, deleted_by = ?, version = version + 1 where id = ?",
+            (to, since, by, run.id),
         )
         note(self.link, "run", run_id, to_state=to, at=now, actor=self.actor, from_state=run.stage)
 
@@ -251,7 +252,11 @@ class RunStore:
 
     def row(self, run_id: str, *, lock: str = "") -> RunRow:
         """Return a run's narrow row."""
-        row = self.link.one(f"select id, exp, uuid, status, stage from run where uuid = ?{lock}", (run_id,))  # noqa: S608  # ours
+        # A run that is being purged is gone for everybody but the purge.
+        row = self.link.one(
+            f"select id, exp, uuid, status, stage from run where uuid = ? and stage <> 'purging'{lock}",  # noqa: S608  # ours
+            (run_id,),
+        )
         if row is None:
             raise unknown_run(run_id)
         return RunRow(*row)
