@@ -43,6 +43,8 @@ class Settings:
     """What one attempt may write to its folder."""
     keep_attempts_days: int = 14
     """How long ended attempts keep their folder."""
+    trash_days: int = 30
+    """How long deleted runs, models and experiments can be restored; 0 = until somebody purges them."""
     tracker_hosts: str = ""
     """Hosts, by commas, that `tracking: {uri: ...}` may lead to (HOST or HOST:PORT), private ones and plain http too;
     empty means any https server outside of the own network; `none` means no server at all."""
