@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from headway.errors import UsageError
+from headway.tracking.limits import experiment_number
 from headway.tracking.model import Experiment, Page
 from headway.tracking.search import EXPERIMENTS, TAG, Clause, Order, parse_filter, parse_orders
 
@@ -42,6 +43,8 @@ def search_experiments(
             f"Invalid value {max_results} for parameter 'max_results' supplied. It must be at most {_MOST}",
         )
     clauses = parse_filter(filter_text, EXPERIMENTS)
+    for clause in clauses:
+        _check(clause)
     offset = _offset(token)
     found = [each for each in store.all(stages) if all(matches(each, clause) for clause in clauses)]
     if only is not None:
@@ -50,6 +53,16 @@ def search_experiments(
     end = offset + max_results
     more = base64.b64encode(b'{"offset": %d}' % end).decode() if end < len(found) else ""
     return Page(items=tuple(found[offset:end]), next_token=more)
+
+
+def _check(clause: Clause) -> None:
+    if clause.key == "experiment_id" and clause.entity != TAG:
+        if clause.op not in ("=", "!=", "IN", "NOT IN"):
+            raise UsageError(f"Invalid comparator for experiment_id: {clause.op}")
+        for value in clause.value if isinstance(clause.value, tuple) else (clause.value,):
+            experiment_number(str(value))
+    if isinstance(clause.value, float):
+        raise UsageError(f"Invalid value for numeric attribute '{clause.key}': '{clause.value}'")
 
 
 def matches(experiment: Experiment, clause: Clause) -> bool:

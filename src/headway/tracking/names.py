@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import secrets
 
+# Words that MLflow knows too: programs tell generated names from given ones by the first word.
 _ADJECTIVES = tuple(
     """
-    able agile amber apt azure bold brave brisk bright calm candid clean clever cosmic crisp dapper deft
-    eager early earnest fair fleet fond frank fresh gentle gifted glad golden grand handy hardy honest
-    humble jolly keen kind late lively lucid lucky mellow merry mighty mild neat nimble noble open patient
-    plain polite prime proud quick quiet rapid rare ready rugged sage serene sharp silent smart snug solid
-    spry stately steady sturdy sunny swift tidy tidal upbeat useful valid vivid warm wise witty young zesty
+    able adaptable adorable adventurous agreeable ambitious amusing auspicious awesome beautiful big bold
+    bouncy bright calm capable carefree caring charming classy clean colorful dapper dashing dazzling
+    debonair delightful efficient enchanting fearless flawless fortunate fun funny gentle gifted glamorous
+    gregarious honorable illustrious industrious inquisitive intelligent invincible judicious kindly learned
+    legendary likeable luminous lyrical magnificent marvelous melodic monumental nimble omniscient orderly
+    overjoyed peaceful persistent placid polite popular powerful rare resilient respected selective serious
+    silent sincere skillful smiling spiffy stately stylish suave tasteful thoughtful treasured unique upbeat
+    useful valuable victorious welcoming whimsical wise youthful zealous
     """.split(),  # noqa: SIM905  # a list of quoted words is no list to read
 )
 _NOUNS = tuple(
@@ -25,6 +29,11 @@ _NOUNS = tuple(
 )
 
 
+_LETTERS = 20 - len("--999")
+
+
 def random_name() -> str:
     """Return a fresh name; all of them fit into 20 characters."""
-    return f"{secrets.choice(_ADJECTIVES)}-{secrets.choice(_NOUNS)}-{secrets.randbelow(1000)}"
+    adjective = secrets.choice(_ADJECTIVES)
+    nouns = [noun for noun in _NOUNS if len(adjective) + len(noun) <= _LETTERS]
+    return f"{adjective}-{secrets.choice(nouns)}-{secrets.randbelow(1000)}"

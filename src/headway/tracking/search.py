@@ -6,14 +6,14 @@ or double quotes. Keys and values are data from here on: they reach the database
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
 from headway.errors import UsageError
+from headway.tracking.pieces import Comparison, Piece, comparisons_of, pieces_of, split_name
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
 MAX_BYTES = 4096
 MAX_TERMS = 50
@@ -85,25 +85,6 @@ EXPERIMENTS = Grammar(
     order_attributes=frozenset({"name", "experiment_id", "creation_time", "last_update_time"}),
 )
 
-_PART = r'(?:`[^`]*`|"[^"]*"|[^\W\d][\w$#]*)'
-_NEXT = r'(?:`[^`]*`|"[^"]*"|[\w$#]+)'
-_TOKEN = re.compile(
-    rf"""(?P<space>\s+)
-    |(?P<number>-?(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d+)?(?![\w.]))
-    |(?P<string>'[^']*(?:''[^']*)*')
-    |(?P<name>{_PART}(?:\.{_NEXT})*)
-    |(?P<op><=|>=|!=|<>|=|<|>)
-    |(?P<mark>[(),;])
-    |(?P<bad>.)""",
-    re.VERBOSE | re.DOTALL,
-)
-_KEYWORDS = frozenset({"AND", "LIKE", "ILIKE", "IN", "NOT", "IS", "NULL"})
-
-
-class _Token(NamedTuple):
-    kind: str  # number | string | name | op | word | mark | bad
-    text: str
-
 
 def parse_filter(text: str, grammar: Grammar = RUNS) -> tuple[Clause, ...]:
     """Read a filter; an empty one has no clauses.
@@ -113,15 +94,23 @@ def parse_filter(text: str, grammar: Grammar = RUNS) -> tuple[Clause, ...]:
     """
     if len(text.encode("utf-8", "replace")) > MAX_BYTES:
         raise UsageError(f"The filter string is longer than {MAX_BYTES} bytes.")
-    terms = _terms(_tokens(text), text)
-    if len(terms) > MAX_TERMS:
-        raise UsageError(f"The filter string has {len(terms)} comparisons; at most {MAX_TERMS} are allowed.")
-    return tuple(_clause(term, grammar) for term in terms)
+    comparisons, others = comparisons_of(text)
+    ends = [piece for piece in others if piece.text == ";"]
+    if ends and text[ends[0].end :].strip():
+        raise UsageError(f"Search filter contained multiple expression {text!r}. Provide AND-ed expression list.")
+    if others:
+        raise _invalid([piece.text for piece in others], grammar)
+    if len(comparisons) > MAX_TERMS:
+        raise UsageError(f"The filter string has {len(comparisons)} comparisons; at most {MAX_TERMS} are allowed.")
+    clauses = tuple(_clause(comparison, grammar) for comparison in comparisons)
+    for clause in clauses:  # last, as MLflow does: what is wrong with a value is said first
+        _check_operator(clause, grammar)
+    return clauses
 
 
 def parse_order(text: str, grammar: Grammar = RUNS) -> Order:
     """Read one `entity.key [ASC|DESC]`."""
-    tokens = _tokens(text) if len(text) <= MAX_BYTES else []
+    tokens = pieces_of(text) if len(text) <= MAX_BYTES else []
     if len(tokens) not in (1, 2) or tokens[0].kind != "name":
         raise UsageError(f"Invalid order_by clause '{text[:300]}'. Could not be parsed.")
     direction = tokens[1].text.lower() if len(tokens) == 2 else "asc"
@@ -141,100 +130,49 @@ def parse_orders(texts: Sequence[str], grammar: Grammar = RUNS) -> tuple[Order, 
     return orders
 
 
-def _tokens(text: str) -> list[_Token]:
-    found: list[_Token] = []
-    for match in _TOKEN.finditer(text):
-        kind = match.lastgroup or "bad"
-        if kind == "space":
-            continue
-        word = match.group()
-        if kind == "name" and word.upper() in _KEYWORDS:
-            kind = "word"
-        found.append(_Token(kind, word))
-    return found
-
-
-def _terms(tokens: list[_Token], text: str) -> list[list[_Token]]:
-    terms: list[list[_Token]] = [[]]
-    for index, token in enumerate(tokens):
-        if token.text == ";":
-            if index == len(tokens) - 1:
-                break
-            raise UsageError(
-                f"Search filter contained multiple expression {text!r}. Provide AND-ed expression list.",
-            )
-        if token.kind == "word" and token.text.upper() == "AND":
-            terms.append([])
-        else:
-            terms[-1].append(token)
-    return [term for term in terms if term]
-
-
-def _clause(term: list[_Token], grammar: Grammar) -> Clause:
-    head, rest = term[0], term[1:]
-    op, rest = _operator(rest)
-    if op and head.kind in ("number", "string"):
-        raise UsageError(f"Invalid comparison clause. Expected 'Identifier' found '{head.text}'")
-    if not op or head.kind != "name":
-        raise _invalid(term)
-    entity, key = _identifier(head.text, grammar, grammar.attributes | set(grammar.aliases))
+def _clause(comparison: Comparison, grammar: Grammar) -> Clause:
+    left, op, right, shown = comparison
+    if left.kind != "name":
+        raise UsageError(f"Invalid comparison clause. Expected 'Identifier' found '{left.text}'")
+    entity, key = _identifier(left.text, grammar, grammar.attributes | set(grammar.aliases))
     if entity == ATTRIBUTE:
         key = grammar.aliases.get(key, key)
     if op in ("IS NULL", "IS NOT NULL"):
-        return _null_clause(entity, key, op, rest=rest)
-    if rest and rest[0].text == "(":
-        value: Value = _list(entity, key, rest, grammar)
-    elif len(rest) == 1:
-        value = _value(entity, key, rest[0], grammar)
-    else:
-        raise _invalid(rest or term)
-    _check_operator(entity, key, op, grammar)
-    if isinstance(value, tuple) != (op in ("IN", "NOT IN")):
-        raise _invalid(term)
+        return _null_clause(entity, key, op)
+    value: Value = _list(entity, key, comparison, grammar) if len(right) > 1 else _value(entity, key, right[0], grammar)
+    if isinstance(value, tuple) and op not in ("IN", "NOT IN"):
+        raise _invalid([f"{left.text} {op} {shown}"], grammar)
     return Clause(entity, key, op, value)
 
 
-def _null_clause(entity: str, key: str, op: str, *, rest: list[_Token]) -> Clause:
-    if rest:
-        raise _invalid(rest)
+def _null_clause(entity: str, key: str, op: str) -> Clause:
     if entity not in (TAG, PARAM):
         raise UsageError(f"IS NULL / IS NOT NULL is only supported for tags and params, not for '{entity}' '{key}'")
     return Clause(entity, key, op, None)
 
 
-def _operator(tokens: list[_Token]) -> tuple[str, list[_Token]]:
-    words = tuple(token.text.upper() for token in tokens[:3])
-    for spelled in (("IS", "NOT", "NULL"), ("IS", "NULL"), ("NOT", "IN"), ("IN",), ("LIKE",), ("ILIKE",)):
-        if words[: len(spelled)] == spelled:
-            return " ".join(spelled), tokens[len(spelled) :]
-    if tokens and tokens[0].kind == "op":
-        return ("!=" if tokens[0].text == "<>" else tokens[0].text), tokens[1:]
-    return "", tokens
-
-
 def _identifier(text: str, grammar: Grammar, attributes: frozenset[str] | set[str]) -> tuple[str, str]:
-    head, dot, key = _split(text)
+    head, dot, key = split_name(text)
     entity = ATTRIBUTE
     if dot:
         found = grammar.entities.get(_bare(head, "`"))
         if found is None:
-            valid = list(dict.fromkeys(grammar.entities.values()))
-            raise UsageError(f"Invalid entity type '{_bare(head, '`')}'. Valid values are {valid}")
+            raise UsageError(f"Invalid entity type '{_bare(head, '`')}'. {_valid_entities(grammar)}")
         entity = found
     else:
         key = head
-    key = _bare(_bare(key, '"'), "`")
+    key = _bare(_bare(_bare(key, "'"), '"'), "`")
     if entity == ATTRIBUTE and key not in attributes:
-        raise UsageError(f"Invalid attribute key '{key}' specified. Valid keys are '{sorted(attributes)}'")
+        raise UsageError(f"Invalid attribute key '{key}' specified. Valid keys are '{_set(attributes)}'")
     if entity == DATASET and key not in _DATASET_KEYS:
-        raise UsageError(f"Invalid dataset key '{key}' specified. Valid keys are '{sorted(_DATASET_KEYS)}'")
+        raise UsageError(f"Invalid dataset key '{key}' specified. Valid keys are '{_set(_DATASET_KEYS)}'")
     return entity, key
 
 
-def _split(text: str) -> tuple[str, str, str]:
-    head = re.match(_PART, text)
-    end = head.end() if head else 0
-    return text[:end], text[end : end + 1], text[end + 1 :]
+def _valid_entities(grammar: Grammar) -> str:
+    if grammar is EXPERIMENTS:
+        return f"Valid entity types are {tuple(grammar.entities)}"
+    return f"Valid values are {list(dict.fromkeys(grammar.entities.values()))}"
 
 
 def _bare(text: str, quote: str) -> str:
@@ -243,7 +181,7 @@ def _bare(text: str, quote: str) -> str:
     return text
 
 
-def _value(entity: str, key: str, token: _Token, grammar: Grammar) -> Value:
+def _value(entity: str, key: str, token: Piece, grammar: Grammar) -> Value:
     if entity == METRIC or (entity == ATTRIBUTE and key in grammar.numeric):
         if token.kind == "number":
             return _number(token.text, is_metric=entity == METRIC)
@@ -258,8 +196,6 @@ def _value(entity: str, key: str, token: _Token, grammar: Grammar) -> Value:
             "Parameter value is either not quoted or unidentified quote types used for string value "
             f"{token.text}. Use either single or double quotes.",
         )
-    if token.kind in ("bad", "mark", "op"):
-        raise _invalid([token])
     if entity in (PARAM, TAG):
         raise UsageError(f"Expected a quoted string value for {entity} (e.g. 'my-value'). Got value {token.text}")
     what = "dataset attributes" if entity == DATASET else "attributes"
@@ -273,43 +209,51 @@ def _number(text: str, *, is_metric: bool) -> float | int:
     return max(min(int(text), 2**63 - 1), -(2**63))
 
 
-def _list(entity: str, key: str, tokens: list[_Token], grammar: Grammar) -> tuple[str, ...]:
+def _list(entity: str, key: str, comparison: Comparison, grammar: Grammar) -> tuple[str, ...]:
+    if entity == METRIC:
+        raise UsageError(f"Expected numeric value type for metric. Found {comparison.shown}")
+    if entity == ATTRIBUTE and key in grammar.numeric:
+        raise UsageError(f"Expected numeric value type for numeric attribute: {key}. Found {comparison.shown}")
     if entity == ATTRIBUTE and key not in grammar.lists:
         raise UsageError(
             f"Only {sorted(grammar.lists)} attributes support comparison with a list of quoted string values.",
         )
     if entity not in (ATTRIBUTE, DATASET):
-        listed = " ".join(token.text for token in tokens)
-        raise UsageError(f"Expected a quoted string value for {entity} (e.g. 'my-value'). Got value {listed}")
-    inner = tokens[1:-1]
-    if not inner and tokens[-1].text == ")":
+        raise UsageError(
+            f"Expected a quoted string value for {entity} (e.g. 'my-value'). Got value {comparison.shown}",
+        )
+    inner = comparison.right[1:-1]
+    if not inner:
         raise UsageError(
             "While parsing a list in the query, expected a non-empty list of string values, but got empty list",
         )
     values = inner[::2]
-    is_well_formed = tokens[-1].text == ")" and all(token.text == "," for token in inner[1::2])
-    if not is_well_formed:
+    if any(piece.text != "," for piece in inner[1::2]):
         raise UsageError(
             "While parsing a list in the query, expected a non-empty list of string values, but got ill-formed list.",
         )
-    texts = [token for token in values if token.kind == "string" or _bare(token.text, '"') != token.text]
+    texts = [piece for piece in values if piece.kind == "string" or _bare(piece.text, '"') != piece.text]
     if len(texts) != len(values):
-        found = ", ".join(token.text for token in values)
         raise UsageError(
             "While parsing a list in the query, expected string value, punctuation, or whitespace, "
-            f"but got different type in list: ({found})",
+            f"but got different type in list: {comparison.shown}",
         )
-    return tuple(token.text[1:-1] for token in texts)
+    return tuple(piece.text[1:-1] for piece in texts)
 
 
-def _check_operator(entity: str, key: str, op: str, grammar: Grammar) -> None:
-    allowed = {METRIC: _NUMERIC_OPS, PARAM: _TEXT_OPS, TAG: _TEXT_OPS, DATASET: _LIST_OPS}.get(entity)
+def _check_operator(clause: Clause, grammar: Grammar) -> None:
+    allowed = {METRIC: _NUMERIC_OPS, PARAM: _TEXT_OPS, TAG: _TEXT_OPS, DATASET: _LIST_OPS}.get(clause.entity)
     if allowed is None:
-        allowed = _NUMERIC_OPS if key in grammar.numeric else _LIST_OPS
-    if op not in allowed:
-        raise UsageError(f"Invalid comparator '{op}' not one of '{sorted(allowed)}'")
+        allowed = _NUMERIC_OPS if clause.key in grammar.numeric else _LIST_OPS
+    if clause.op not in allowed:
+        raise UsageError(f"Invalid comparator '{clause.op}' not one of '{_set(allowed)}'")
 
 
-def _invalid(tokens: Sequence[_Token]) -> UsageError:
-    listed = " ".join(token.text for token in tokens)
-    return UsageError(f"Invalid clause(s) in filter string: '{listed}'")
+def _invalid(texts: Sequence[str], grammar: Grammar) -> UsageError:
+    quote = "" if grammar is EXPERIMENTS else "'"
+    listed = ", ".join(f"{quote}{text}{quote}" for text in texts)
+    return UsageError(f"Invalid clause(s) in filter string: {listed}")
+
+
+def _set(names: Iterable[str]) -> str:
+    return "{" + ", ".join(repr(name) for name in sorted(names)) + "}"

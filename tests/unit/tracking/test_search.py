@@ -33,7 +33,9 @@ from headway.tracking.search import EXPERIMENTS, Clause, Order, parse_filter, pa
         ("run.run_id NOT IN ('a')", (Clause("attribute", "run_id", "NOT IN", ("a",)),)),
         ("dataset.name = 'd'", (Clause("dataset", "name", "=", "d"),)),
         ("datasets.context in ('train','eval')", (Clause("dataset", "context", "IN", ("train", "eval")),)),
-        ("metrics.a = 1;", (Clause("metric", "a", "=", 1.0),)),
+        ("metrics.a = 1 metrics.b = 2", (Clause("metric", "a", "=", 1.0), Clause("metric", "b", "=", 2.0))),
+        (r"params.a = 'a\'b'", (Clause("parameter", "a", "=", r"a\'b"),)),
+        ("params.'a b' = 'x'", (Clause("parameter", "a b", "=", "x"),)),
     ],
 )
 def test_what_is_read(text: str, clauses: tuple[Clause, ...] | None) -> None:
@@ -49,6 +51,13 @@ def test_what_is_read(text: str, clauses: tuple[Clause, ...] | None) -> None:
     [
         ("metric.acc >= 0.94; metrics.rmse < 1", "Search filter contained multiple expression"),
         ("m.acc >= 0.94", "Invalid entity type 'm'"),
+        ("metrics.a = 1;", "Invalid clause\\(s\\) in filter string: ';'"),
+        ("metrics.a > 1 or params.b = 'c'", "Invalid clause\\(s\\) in filter string: 'or'$"),
+        ("params.a = 'x' UNION SELECT 1", "in filter string: 'UNION', 'SELECT', '1'$"),
+        ("params.a = 'x' -- y", "in filter string: '-- y'$"),
+        ("metrics.a == 1", "Invalid comparator '==' not one of"),
+        ("params.a NOT LIKE 'x'", "Invalid comparator 'NOT LIKE' not one of"),
+        ("params.a IN ('x', 'y')", r"Got value \('x', 'y'\)$"),
         ("acc >= 0.94", "Invalid attribute key 'acc'"),
         ("a.x != 1", "Invalid entity type"),
         ("metrics.A > 0.1 OR params.B = 'LR'", r"Invalid clause\(s\) in filter string"),
