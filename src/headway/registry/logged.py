@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import math
 import secrets
 from collections import defaultdict
 from typing import TYPE_CHECKING, Any
 
+import msgspec
 from sqlalchemy import delete, insert, select, update
 
 from headway.clock import Clock, SystemClock, to_millis
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
 
 MAX_VALUE = 6_000
 MAX_TAG = 20_000
+VERSIONS_TAG = "mlflow.modelVersions"
 _BAD = ("/", ":", ".", "%", '"', "'")
 
 _model = schema.logged_model
@@ -136,6 +139,17 @@ class LoggedModelStore:
         self.get(model_id, allow_deleted=True)
         self._put(model_id, KeyKind.TAG, _checked(tags, MAX_TAG))
         self._change(model_id)
+
+    def note_version(self, model_id: str, name: str, number: int) -> None:
+        """Add a registered version to the tag in which MLflow's client looks for them."""
+        before = self.get(model_id).tags.get(VERSIONS_TAG, "[]")
+        try:
+            listed = msgspec.json.decode(before, type=list[dict[str, str | int]])
+        except msgspec.DecodeError:  # a client wrote something else there
+            listed = []
+        told = json.dumps([*listed, {"name": name, "version": number}])
+        if len(told) <= MAX_TAG:
+            self.set_tags(model_id, {VERSIONS_TAG: told})
 
     def delete_tag(self, model_id: str, key: str) -> None:
         """Remove a tag; absent is `NotFound`."""

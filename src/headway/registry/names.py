@@ -17,6 +17,10 @@ MAX_TAG_VALUE = 100_000
 MAX_DESCRIPTION = 100_000
 MAX_SOURCE = 2_000
 
+_AS_FILE = (
+    "Names may be treated as files in certain cases, and must not resolve to other names when treated as such. "
+    "This name would resolve to '{}'"
+)
 _ALIAS = re.compile(r"[A-Za-z0-9_-]+\Z")
 _VERSION_ALIAS = re.compile(r"[vV][0-9]+\Z")
 _ENCODED = re.compile(r"%[0-9A-Fa-f]{2}")
@@ -33,7 +37,7 @@ def checked_model_name(name: str, *, what: str = "name") -> str:
     if len(name) > MAX_MODEL_NAME:
         raise UsageError(f"'{what}' exceeds the maximum length of {MAX_MODEL_NAME} characters")
     if posixpath.normpath(name) != name or name in {".", ".."} or "\\" in name:
-        raise bad_value(what, name, "Names may be treated as files in certain cases.")
+        raise bad_value(what, name, _AS_FILE.format(posixpath.normpath(name)))
     if _ENCODED.search(name):
         raise bad_value(what, name, "Names must not be percent-encoded: it would be another model elsewhere.")
     if any(unicodedata.category(each) in _UNSEEN for each in name):
@@ -43,8 +47,8 @@ def checked_model_name(name: str, *, what: str = "name") -> str:
     return name
 
 
-def checked_alias(alias: str) -> str:
-    """Return an alias that cannot be taken for a version number."""
+def checked_alias(alias: str, *, is_new: bool = True) -> str:
+    """Return an alias; a new one must not read like a version number."""
     if not alias:
         raise UsageError("Registered model alias name cannot be empty.")
     if not _ALIAS.match(alias):
@@ -54,9 +58,9 @@ def checked_alias(alias: str) -> str:
         )
     if len(alias) > MAX_ALIAS:
         raise UsageError(f"'Registered model alias name' exceeds the maximum length of {MAX_ALIAS} characters")
-    if alias.lower() == "latest":
+    if is_new and alias.lower() == "latest":
         raise UsageError("'latest' alias name (case insensitive) is reserved.")
-    if _VERSION_ALIAS.match(alias):
+    if is_new and _VERSION_ALIAS.match(alias):
         raise UsageError(f"Version alias name '{alias}' is reserved.")
     return alias
 
@@ -74,8 +78,9 @@ def checked_description(text: str | None) -> str | None:
 
 def checked_number(version: str) -> int:
     """Return the number behind a version as clients spell it."""
-    if version.isascii() and version.isdigit() and len(version) < 10:
-        return int(version)
+    digits = version.strip(" ")
+    if digits.isascii() and digits.isdigit() and len(digits) < 10:
+        return int(digits)
     raise UsageError(f"Parameter 'version' must be an integer, got '{storable(version[:100], 'version')}'.")
 
 

@@ -47,7 +47,22 @@ def test_a_version_can_be_copied_by_number_or_alias(tx: Connection, run: str) ->
         resolve_source(tx, "models:/a/1", run_id="other", model_id="")
     with pytest.raises(NotFound):
         resolve_source(tx, "models:/a/2", run_id="", model_id="")
-    assert download_uri(tx, "a", 1) == f"mlflow-artifacts:/0/{run}/artifacts/m"
+    assert download_uri(tx, "a", 1) == f"runs:/{run}/m"
+    assert download_uri(tx, "a", 1, by_key=True) == f"mlflow-artifacts:/0/{run}/artifacts/m"
+
+
+def test_a_copy_leads_to_where_the_first_one_lies(tx: Connection) -> None:
+    store = RegistryStore(tx)
+    store.create_model("a")
+    store.create_version("a", source="", source_uri="s3://bucket/m")
+    for _ in range(3):
+        made = resolve_source(tx, "models:/a/latest", run_id="", model_id="")
+        store.create_version("a", source=made.key, source_uri=made.uri)
+    assert [each.source_uri for each in store.versions("a")][:3] == ["models:/a/3", "models:/a/2", "models:/a/1"]
+    assert download_uri(tx, "a", 4) == "s3://bucket/m"
+    store.delete_version("a", 2)
+    with pytest.raises(NotFound, match="has no files"):
+        download_uri(tx, "a", 4)
 
 
 def test_another_runs_or_models_files_are_refused(tx: Connection, run: str, model: str) -> None:
@@ -61,7 +76,6 @@ def test_another_runs_or_models_files_are_refused(tx: Connection, run: str, mode
         (f"models:/{model}", "", ""),
         (f"models:/{model}", run, ""),
         (f"models:/{model}", "", f"m-{'0' * 32}"),
-        (f"runs:/{'0' * 32}/model", "0" * 32, ""),
     ):
         with pytest.raises(UsageError, match="Invalid model version source"):
             resolve_source(tx, source, run_id=run_id, model_id=model_id)
@@ -85,18 +99,36 @@ def test_the_prompt_tag_skips_no_check(tx: Connection) -> None:
         resolve_source(tx, "models:/p/1", run_id="", model_id="")
 
 
-def test_a_remote_source_must_lie_below_the_runs_own_location(tx: Connection) -> None:
-    store = RunStore(tx)
-    exp = store.experiments.create("remote", artifact_location="s3://bucket/place")
-    run = store.create_run(exp)
-    found = resolve_source(tx, f"s3://bucket/place/{run}/artifacts/m", run_id=run, model_id="")
-    assert found == Source(key="", run_id=run, model_id="")
+def test_a_place_that_only_clients_open_is_kept_as_text(tx: Connection, run: str) -> None:
+    for source in ("s3://bucket/m", "gs://b/x y/m", "dbfs:/models/m", "s3:/b/m", "s3://b/m?versionId=3"):
+        assert resolve_source(tx, source, run_id=run, model_id="") == Source(key="", run_id=run, model_id="")
+        assert resolve_source(tx, source, run_id="", model_id="").key == ""
+    unknown = resolve_source(tx, "runs:/gone/model", run_id="gone", model_id="")
+    assert unknown == Source(key="", run_id="gone", model_id="")
+    with pytest.raises(UsageError, match="exceeds the maximum length"):
+        resolve_source(tx, f"runs:/{'r' * 33}/model", run_id="r" * 33, model_id="")
+
+
+def test_a_place_that_climbs_or_names_a_host_is_refused(tx: Connection, run: str) -> None:
     for source in (
-        "s3://bucket/other",
-        f"s3://bucket/place/{run}/artifacts/../../x",
-        f"s3://evil/place/{run}/artifacts/m",
-        f"s3://bucket/place/{run}/artifacts/m?x",
-        f"gs://bucket/place/{run}/artifacts/m",
+        "s3://bucket/a/../x",
+        "s3://bucket/a/%2e%2e/x",
+        "s3://bucket/a/%252e%252e/x",
+        "dbfs:/?/../../etc",
+        "s3://bucket/a#/../b",
+        "s3://bucket/a\\..\\b",
+        "s3://bucket/a\0",
+        "s3://bucket/a\nb",
+        "foo:bar",
+        "http://h/m",
+        "HTTPS://h/m",
+        "sftp://h/m",
+        "hdfs://h/m",
+        "abfss://c@a.dfs.core.windows.net/m",
+        "mlflow-artifacts://h:1/m",
+        "C:\\models",
+        "path/to/model",
+        f"runs:/{run}/a/../../b",
     ):
         with pytest.raises(UsageError):
             resolve_source(tx, source, run_id=run, model_id="")

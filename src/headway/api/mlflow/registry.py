@@ -11,6 +11,7 @@ from headway.api.mlflow.route import Access, Call, Message, Route
 from headway.auth.roles import Action, check_allowed
 from headway.clock import to_millis
 from headway.errors import Refused
+from headway.registry.logged import LoggedModelStore
 from headway.registry.model import PROMPT_TAG, ModelVersion, RegisteredModel
 from headway.registry.names import checked_number
 from headway.registry.source import download_uri, resolve_source
@@ -128,17 +129,17 @@ def version_json(version: ModelVersion) -> dict[str, Any]:
         "current_stage": version.stage,
         "source": version.source_uri or f"mlflow-artifacts:/{version.source}",
         "run_id": version.run_id,
+        "run_link": version.run_link,
+        "description": version.description or "",
         "status": version.status,
-        "tags": listed(version.tags),
-        "aliases": list(version.aliases),
     }
     given = (
-        ("description", version.description),
-        ("user_id", version.created_by or None),
-        ("run_link", version.run_link or None),
-        ("model_id", version.model_id or None),
+        ("tags", listed(version.tags)),
+        ("aliases", list(version.aliases)),
+        ("user_id", version.created_by),
+        ("model_id", version.model_id),
     )
-    shown |= {name: value for name, value in given if value is not None}
+    shown |= {name: value for name, value in given if value}
     return shown
 
 
@@ -148,12 +149,14 @@ def model_json(model: RegisteredModel) -> dict[str, Any]:
         "name": model.name,
         "creation_timestamp": to_millis(model.created_at),
         "last_updated_timestamp": to_millis(model.updated_at),
-        "latest_versions": [version_json(each) for each in model.latest],
-        "tags": listed(model.tags),
-        "aliases": [{"alias": name, "version": str(number)} for name, number in model.aliases.items()],
     }
-    if model.description is not None:
-        shown["description"] = model.description
+    given = (
+        ("description", model.description),
+        ("latest_versions", [version_json(each) for each in model.latest]),
+        ("tags", listed(model.tags)),
+        ("aliases", [{"alias": name, "version": str(number)} for name, number in model.aliases.items()]),
+    )
+    shown |= {name: value for name, value in given if value}
     return shown
 
 
@@ -244,7 +247,7 @@ def _create_version(call: Call, message: CreateVersion) -> Any:
     made = store.create_version(
         message.name,
         source=source.key,
-        source_uri=message.source,
+        source_uri=source.uri or message.source,
         run_id=source.run_id,
         model_id=source.model_id,
         run_link=message.run_link[:2000],
@@ -252,6 +255,8 @@ def _create_version(call: Call, message: CreateVersion) -> Any:
         tags=tags,
         created_by=call.principal.user,
     )
+    if source.model_id and not is_prompt:
+        LoggedModelStore(call.tx).note_version(source.model_id, made.model, made.number)
     return {"model_version": version_json(made)}
 
 
@@ -264,10 +269,8 @@ def _update_version(call: Call, message: Describe) -> Any:
     store = RegistryStore(call.tx)
     number = checked_number(message.version)
     _check_may_write(call, store, message.name, number)
-    description = message.description
-    if description is None:
-        description = store.get_version(message.name, number).description
-    return {"model_version": version_json(store.update_version(message.name, number, description=description))}
+    changed = store.update_version(message.name, number, description=message.description or "")
+    return {"model_version": version_json(changed)}
 
 
 def _transition(call: Call, message: Stage) -> Any:
@@ -288,7 +291,9 @@ def _delete_version(call: Call, message: Versioned) -> Any:
 
 
 def _download_uri(call: Call, message: Versioned) -> Any:
-    return {"artifact_uri": download_uri(call.tx, message.name, checked_number(message.version))}
+    # A training may read registered models, yet not the runs that they came from.
+    by_key = is_attempt(call.principal)
+    return {"artifact_uri": download_uri(call.tx, message.name, checked_number(message.version), by_key=by_key)}
 
 
 def _set_version_tag(call: Call, message: SetTag) -> Any:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import base64
 import binascii
-from typing import Any
+import contextlib
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -14,9 +15,16 @@ from headway.api.mlflow.registry import model_json, version_json
 from headway.api.mlflow.route import Access, Call, Message, Route
 from headway.errors import UsageError
 from headway.registry.search import LOGGED, MODELS, VERSIONS, search_logged, search_models, search_versions
-from headway.tracking.limits import experiment_number
+from headway.tracking.limits import bad_value, experiment_number
 from headway.tracking.search import METRIC, Order, parse_filter, parse_order, parse_orders
 
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_LOGGED_WORDS = (
+    ("Invalid clause(s) in filter string", "Invalid filter string"),
+    ("Invalid comparator", "Invalid comparison operator"),
+)
 _MOST_MODELS = 1_000
 _MOST_VERSIONS = 200_000
 _MOST_LOGGED = 1_000
@@ -95,7 +103,8 @@ def _models(call: Call, message: SearchModels) -> Any:
     limit = _limit(message.max_results, _MOST_MODELS)
     offset = offset_of(message.page_token)
     clauses = parse_filter(message.filter, MODELS)
-    orders = parse_orders(message.order_by, MODELS)
+    with _reworded(("Invalid attribute key", "Invalid order by key")):
+        orders = parse_orders(message.order_by, MODELS)
     found = search_models(call.tx, clauses, orders, limit=limit + 1, offset=offset)
     return _page("registered_models", [model_json(each) for each in found], limit, offset)
 
@@ -118,16 +127,32 @@ def _logged(call: Call, message: SearchLogged) -> Any:
         check_experiment(call.principal, each)
     if any(not each.dataset_name for each in message.datasets):
         raise UsageError("`dataset_name` in the `datasets` clause must be specified.")
+    with _reworded(*_LOGGED_WORDS):
+        clauses = parse_filter(message.filter, LOGGED)
     found = search_logged(
         call.tx,
         [experiment_number(each) for each in message.experiment_ids],
-        parse_filter(message.filter, LOGGED),
+        clauses,
         [(_order(each), each.dataset_name, each.dataset_digest) for each in message.order_by[:50]],
         datasets=[(each.dataset_name, each.dataset_digest) for each in message.datasets[:50]],
         limit=limit + 1,
         offset=offset,
     )
     return _page("models", [logged_json(each) for each in found], limit, offset)
+
+
+@contextlib.contextmanager
+def _reworded(*words: tuple[str, str]) -> Iterator[None]:
+    """Say a mistake as MLflow says it of this search; its texts differ from search to search."""
+    try:
+        yield
+    except UsageError as error:
+        for ours, theirs in words:
+            if error.message.startswith(ours):
+                raise UsageError(
+                    theirs + error.message.removeprefix(ours), cause=error.cause, hint=error.hint
+                ) from None
+        raise
 
 
 def _order(given: OrderLogged) -> Order:
@@ -147,7 +172,9 @@ def _limit(given: int, most: int) -> int:
     if given < 1:
         raise UsageError(f"Invalid value for max_results. It must be a positive integer, but got {given}")
     if given > most:
-        raise UsageError(
+        raise bad_value(
+            "max_results",
+            str(given),
             f"Invalid value for request parameter max_results. It must be at most {most}, but got value {given}",
         )
     return given
