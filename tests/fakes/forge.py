@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
-import subprocess
 from collections import defaultdict
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
+from fakes.bare import BareRepo
 from headway.errors import HeadwayError, NotFound
 from headway.forges.model import (
     BranchPushed,
@@ -54,12 +54,12 @@ class FakeForge:
         self.deliveries: list[Wanted] = []
         self._folder = folder
         self._heads: dict[str, str] = {}
-        self._files: dict[str, dict[str, str]] = {}
         self._markers: dict[str, str] = {}
         self._events: list[Event] = []
         self._faults: dict[str, list[tuple[HeadwayError, bool]]] = defaultdict(list)
         self._moves: dict[int, dict[str, str]] = {}
-        self._git("init", "--bare", "-q", str(folder))
+        self._git = BareRepo(folder)
+        self._files = self._git.files
 
     # --- the script ------------------------------------------------------------------------------
 
@@ -72,9 +72,8 @@ class FakeForge:
     def commit(self, branch: str, files: Mapping[str, str], *, base: str = "main", actor: str = "ada") -> str:
         parent = self._heads.get(branch) or self._heads.get(base)
         whole = {**self._files.get(parent or "", {}), **files}
-        sha = self._write_commit(whole, parent)
+        sha = self._git.write(whole, parent)
         before, self._heads[branch] = self._heads.get(branch), sha
-        self._files[sha] = whole
         self._tell(BranchPushed, repo_id=self.repo.id, branch=branch, before_sha=before, after_sha=sha, actor=actor)
         for number, change in self.changes.items():
             if change.state is ChangeState.OPEN and change.head_ref == branch:
@@ -107,8 +106,8 @@ class FakeForge:
     def merge(self, number: int, *, actor: str = "ada") -> Change:
         change = self._change(number)
         whole = {**self._files[change.base_sha], **self._files[change.head_sha]}
-        merged = self._write_commit(whole, change.base_sha, change.head_sha)
-        self._heads["main"], self._files[merged] = merged, whole
+        merged = self._git.write(whole, change.base_sha, change.head_sha)
+        self._heads["main"] = merged
         self.changes[number] = dataclasses.replace(change, state=ChangeState.MERGED, merged_sha=merged)
         self._tell_change(number, "merged", actor=actor)
         self._tell(
@@ -237,35 +236,3 @@ class FakeForge:
 
     def _tell(self, kind: type, **fields: object) -> None:
         self._events.append(kind(delivery=f"fake-{len(self._events) + 1}", **fields))
-
-    def _write_commit(self, files: Mapping[str, str], *parents: str | None) -> str:
-        names = [("-p", parent) for parent in parents if parent]
-        tree = self._write_tree(files)
-        identity = ["-c", "user.name=fake", "-c", "user.email=fake@localhost"]
-        options = [option for pair in names for option in pair]
-        return self._git(
-            "--git-dir",
-            str(self._folder),
-            *identity,
-            "commit-tree",
-            "-m",
-            f"Commit {len(self._files) + 1}",
-            *options,
-            tree,
-        )
-
-    def _write_tree(self, files: Mapping[str, str]) -> str:
-        entries: dict[str, str] = {}
-        for name in {path.partition("/")[0] for path in files}:
-            below = {path.partition("/")[2]: text for path, text in files.items() if path.startswith(f"{name}/")}
-            if below:
-                entries[name] = f"040000 tree {self._write_tree(below)}\t{name}"
-            else:
-                blob = self._git("--git-dir", str(self._folder), "hash-object", "-w", "--stdin", text=files[name])
-                entries[name] = f"100644 blob {blob}\t{name}"
-        listed = "".join(f"{entries[name]}\n" for name in sorted(entries))
-        return self._git("--git-dir", str(self._folder), "mktree", text=listed)
-
-    def _git(self, *arguments: str, text: str = "") -> str:
-        done = subprocess.run(["git", *arguments], input=text, text=True, check=True, capture_output=True)
-        return done.stdout.strip()

@@ -7,7 +7,6 @@ nothing, since what is there already did not happen now.
 from __future__ import annotations
 
 import re
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -28,7 +27,6 @@ _ISSUE = re.compile(r"/issues/(\d+)\Z")
 class Seen(msgspec.Struct, frozen=True, kw_only=True):
     """How the repository looked at the last look."""
 
-    at: datetime
     branch: str
     heads: dict[str, str]  # number of an open change -> head commit
     comment: int  # the newest comment's id: ids only grow
@@ -49,15 +47,14 @@ class Poller:
         heads = {str(pull.number): pull.head.sha for pull in pulls}
         if cursor == "":
             newest = self._newest_comment(repo, access)
-            return EventPage(events=(), cursor=_cursor(Seen(at=_now(), branch=tip, heads=heads, comment=newest)))
+            return EventPage(events=(), cursor=_cursor(Seen(branch=tip, heads=heads, comment=newest)))
         seen = _seen(cursor)
-        started = _now()
         events: list[Event] = [*self._moves(repo, pulls, seen, tip, access)]
         said, newest = self._comments_since(repo, seen, access)
         events += said
         if not events and heads == seen.heads and tip == seen.branch:
             return EventPage(events=(), cursor=cursor)
-        fresh = Seen(at=started, branch=tip, heads=heads, comment=newest)
+        fresh = Seen(branch=tip, heads=heads, comment=newest)
         return EventPage(events=tuple(events), cursor=_cursor(fresh))
 
     def branch_tip(self, repo: Repo, branch: str, access: Access) -> str:
@@ -144,10 +141,6 @@ class Poller:
 
 def _comment_number(event: Event) -> int:
     return int(event.comment.id) if isinstance(event, CommentCreated) else 0
-
-
-def _now() -> datetime:
-    return datetime.now(UTC)
 
 
 def _cursor(seen: Seen) -> str:
