@@ -19,7 +19,7 @@ from headway.flow.cleaning import clean_up
 
 def server(call: Call) -> Any:
     """Return version, folder and limits."""
-    settings = call.app.settings
+    settings, reach = call.app.settings, call.principal.reach
     return {
         "version": __version__,
         "data": str(settings.data),
@@ -27,6 +27,8 @@ def server(call: Call) -> Any:
         "auth": settings.auth,
         "user": call.principal.user,
         "role": call.principal.role.name.lower(),
+        "project": call.principal.project,  # the token's own, if it is for one
+        "projects": {} if reach is None else {name: role.name.lower() for name, role in reach.projects.items()},
     }
 
 

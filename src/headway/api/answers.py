@@ -14,6 +14,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from headway.api.admit import admit
 from headway.app import App
 from headway.auth.model import Principal, Role, TokenKind
 from headway.errors import HeadwayError, NotFound, Refused, TooLarge, UsageError
@@ -102,7 +103,7 @@ def route(app: App, method: str, path: str, needs: Role, handler: Handler, *, ca
     async def endpoint(request: Request) -> Response:
         try:
             # Who asks first: nobody whom we do not know makes us hold what they send.
-            principal = await run_in_threadpool(_admitted, app, request, needs)
+            principal = await run_in_threadpool(_admitted, app, request, (method, path, needs))
             body = await _read(request, cap)
             return await run_in_threadpool(_answer, Call(app, request, principal, body), handler)
         except HeadwayError as error:
@@ -114,15 +115,16 @@ def route(app: App, method: str, path: str, needs: Role, handler: Handler, *, ca
     return Route(path, endpoint, methods=[method])
 
 
-def _admitted(app: App, request: Request, needs: Role) -> Principal:
+def _admitted(app: App, request: Request, row: tuple[str, str, Role]) -> Principal:
+    method, path, needs = row
     principal = app.authenticator.authenticate(request.headers.get("authorization"))
-    if principal.kind is TokenKind.ATTEMPT or principal.role < needs:
+    if principal.kind is TokenKind.ATTEMPT:
         raise Refused(
             f"{principal.user} may not do this",
-            cause=f"it needs the role {needs.name.lower()}",
-            hint="use a token with that role",
+            cause="a training's token speaks MLflow's protocol and nothing else",
+            hint="use a person's token",
         )
-    return principal
+    return admit(app, principal, method, path, values=request.path_params, needs=needs)
 
 
 def _answer(call: Call, handler: Handler) -> Response:

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from headway.api.answers import Call, place
+from headway.auth.visible import in_sight
+from headway.db import schema
 from headway.errors import NotThereYet, UsageError
 from headway.flow.projects import contexts_for
 from headway.flow.repos import get_repo
@@ -31,7 +33,7 @@ def register(call: Call) -> Any:
 def repos(call: Call) -> Any:
     """Return every known repository."""
     with call.app.database.read() as tx:
-        return RepoStore(tx).list()
+        return RepoStore(tx).list(*in_sight(call.principal, schema.repo.c.project))
 
 
 def list_changes(call: Call) -> Any:

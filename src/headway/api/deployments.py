@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from headway.api.answers import Call
+from headway.auth.visible import repos_in_sight
 from headway.db import schema
 from headway.errors import NotFound
 from headway.flow.why import trace
@@ -14,7 +15,7 @@ from headway.serving.store import DeploymentStore, ReleaseStore
 def list_deployments(call: Call) -> Any:
     """Return every deployment, wanted and observed."""
     with call.app.database.read() as tx:
-        return DeploymentStore(tx).all()
+        return DeploymentStore(tx).find(*repos_in_sight(call.principal, schema.deployment.c.repo_id))
 
 
 def show(call: Call) -> Any:
@@ -25,7 +26,9 @@ def show(call: Call) -> Any:
             raise NotFound(f"there is no deployment {call.path['name']!r}", hint="headway endpoints list")
         project, environment = kept.deployment.project, kept.deployment.environment
         releases = ReleaseStore(tx).find(
-            schema.release.c.project == project, schema.release.c.environment == environment
+            schema.release.c.repo_id == kept.repo_id,
+            schema.release.c.project == project,
+            schema.release.c.environment == environment,
         )
     return {"deployment": kept, "releases": releases}
 
@@ -43,6 +46,7 @@ def logs(call: Call) -> Any:
 def releases(call: Call) -> Any:
     """Return releases, newest first."""
     where = [schema.release.c[name] == call.query[name] for name in ("project", "environment") if name in call.query]
+    where += repos_in_sight(call.principal, schema.release.c.repo_id)
     if "change" in call.query:
         where.append(schema.release.c.change == call.number("change", 0, most=10**9))
     with call.app.database.read() as tx:
@@ -60,4 +64,4 @@ def release(call: Call) -> Any:
 
 def why(call: Call) -> Any:
     """Return the chain behind a request id, a deployment or a model version."""
-    return trace(call.app, call.path["subject"])
+    return trace(call.app, call.path["subject"], call.principal)

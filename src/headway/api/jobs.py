@@ -6,8 +6,11 @@ from typing import Any
 
 from sqlalchemy import ColumnElement
 
+from headway.api.admit import admit_to
 from headway.api.answers import Call
+from headway.auth.belongs import Kind
 from headway.auth.secrets import SecretStore
+from headway.auth.visible import repos_in_sight
 from headway.db import schema
 from headway.errors import NotFound
 from headway.flow.compare import compare_jobs
@@ -27,6 +30,7 @@ def list_jobs(call: Call) -> Any:
     where: list[ColumnElement[bool]] = [
         schema.job.c[name] == call.query[name] for name in _FILTERS if name in call.query
     ]
+    where += repos_in_sight(call.principal, schema.job.c.repo_id)
     if "change" in call.query:
         where.append(schema.job.c.change == call.number("change", 0, most=10**9))
     with call.app.database.read() as tx:
@@ -55,8 +59,8 @@ def show(call: Call) -> Any:
         metrics: dict[str, float] = {}
         for task in tasks:
             if task.run_id:
-                found = RunStore(tx).get(task.run_id).metrics
-                metrics |= {name: point.value for name, point in found.items()}
+                run = RunStore(tx).find(task.run_id)  # it may have been purged
+                metrics |= {name: point.value for name, point in run.metrics.items()} if run else {}
         return {
             "job": job,
             "tasks": tasks,
@@ -106,4 +110,5 @@ def compare(call: Call) -> Any:
         other = call.query.get("with") or result.baseline_job
         if not other:
             raise NotFound(f"job #{job.number} has no baseline", hint="name another job with ?with=")
+        admit_to(call.app, call.principal, Kind.JOB, name=other)
         return compare_jobs(call.app, tx, job, store.get(other))

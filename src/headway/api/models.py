@@ -8,6 +8,7 @@ from typing import Any
 from sqlalchemy import select
 
 from headway.api.answers import Call, WholeNumber
+from headway.auth.visible import in_sight
 from headway.db import schema
 from headway.registry.model import ModelVersion
 from headway.registry.store import RegistryStore
@@ -17,7 +18,9 @@ def list_models(call: Call) -> Any:
     """Return every model with its newest version."""
     with call.app.database.read() as tx:
         store = RegistryStore(tx, call.app.clock)
-        names = tx.execute(select(schema.registered_model.c.name).order_by(schema.registered_model.c.name)).scalars()
+        model = schema.registered_model.c
+        seen = in_sight(call.principal, model.project)
+        names = tx.execute(select(model.name).where(*seen).order_by(model.name)).scalars()
         return [_summary(name, sorted(store.versions(name), key=lambda each: each.number)) for name in names]
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from headway.api.answers import Call
+from headway.auth.visible import sight_text
 from headway.errors import NotFound
 from headway.flow.find_runs import find_run, find_runs
 
@@ -17,6 +18,7 @@ def list_runs(call: Call) -> Any:
             where=call.query.get("filter", ""),
             order=call.query.get("order"),
             limit=call.number("limit", 20),
+            sight=sight_text(call.principal, "project"),
         )
 
 

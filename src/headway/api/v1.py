@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from starlette.routing import Route
 
-from headway.api import about, changes, commands, deployments, jobs, models, runs, secrets
+from headway.api import about, changes, commands, deployments, jobs, models, people, runs, secrets
 from headway.api.answers import route
 from headway.api.imports import import_routes
 from headway.app import App
@@ -49,6 +49,17 @@ def api_routes(app: App, writer: Writer | None = None) -> list[Route]:
             ("GET", "/releases", Role.VIEWER, deployments.releases),
             ("GET", "/releases/{release}", Role.VIEWER, deployments.release),
             ("GET", "/why/{subject}", Role.VIEWER, deployments.why),
+            ("GET", "/users", Role.ADMIN, people.list_users),
+            ("POST", "/users", Role.ADMIN, people.add_user),
+            ("GET", "/users/{user}", Role.ADMIN, people.show_user),
+            ("PUT", "/users/{user}", Role.ADMIN, people.change_user),
+            ("PUT", "/users/{user}/projects/{project}", Role.ADMIN, people.grant),
+            ("DELETE", "/users/{user}/projects/{project}", Role.ADMIN, people.revoke),
+            ("GET", "/projects", Role.VIEWER, people.list_projects),
+            ("POST", "/projects", Role.ADMIN, people.add_project),
+            ("GET", "/tokens", Role.VIEWER, people.list_tokens),
+            ("POST", "/tokens", Role.VIEWER, people.make_token),
+            ("DELETE", "/tokens/{token}", Role.VIEWER, people.revoke_token),
             ("GET", "/repos/{repo}/secrets", Role.MAINTAINER, secrets.list_names),
             ("PUT", "/repos/{repo}/secrets/{name}", Role.MAINTAINER, secrets.set_value),
             ("DELETE", "/repos/{repo}/secrets/{name}", Role.MAINTAINER, secrets.remove),

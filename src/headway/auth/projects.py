@@ -15,7 +15,7 @@ from headway.errors import Conflict, NotFound, Refused, UsageError
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from sqlalchemy import Connection
+    from sqlalchemy import ColumnElement, Connection
 
 _project = schema.project
 _repo = schema.repo
@@ -94,8 +94,8 @@ class ProjectStore:
             raise UsageError(f"{name} is in several projects", hint=f"name one of {', '.join(found)}")
         return str(found[0])
 
-    def list(self) -> tuple[Project, ...]:
-        """Return every project by name."""
+    def list(self, *where: ColumnElement[bool]) -> tuple[Project, ...]:
+        """Return every project that fits by name."""
         repos: dict[str, list[str]] = {}
         for row in self._tx.execute(select(_repo.c.project, _repo.c.name).order_by(_repo.c.name)):
             repos.setdefault(row.project, []).append(row.name)
@@ -106,7 +106,7 @@ class ProjectStore:
                 created_at=row.created_at,
                 created_by=row.created_by,
             )
-            for row in self._tx.execute(select(_project).order_by(_project.c.name))
+            for row in self._tx.execute(select(_project).where(*where).order_by(_project.c.name))
         )
 
     def of_repo(self, repo_id: str) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from sqlalchemy import Connection
 
+from headway.auth.visible import EVERYTHING, Sight
 from headway.errors import UsageError
 from headway.tracking.model import Run
 from headway.tracking.store import RunStore
@@ -11,10 +12,10 @@ from headway.tracking.store import RunStore
 SHORTEST = 6
 
 
-def find_runs(tx: Connection, *, where: str, order: str | None, limit: int) -> list[Run]:
-    """Return the newest runs of all experiments that match, or in the order asked for."""
+def find_runs(tx: Connection, *, where: str, order: str | None, limit: int, sight: Sight = EVERYTHING) -> list[Run]:
+    """Return the newest runs of all experiments in sight that match, or in the order asked for."""
     store = RunStore(tx)
-    experiments = [each.id for each in store.experiments.all(("active",))]
+    experiments = [each.id for each in store.experiments.all(("active",), sight=sight)]
     page = store.search(experiments, where, order_by=[order] if order else [], limit=limit)
     return list(page.items)
 

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from sqlalchemy import Connection, select
 
 from headway.app import App
+from headway.auth.belongs import Kind, project_of
+from headway.auth.model import Principal, Role
 from headway.commands.model import Command
 from headway.db import schema
 from headway.errors import NotFound
@@ -30,19 +32,19 @@ class Link:
     detail: str = ""
 
 
-def trace(app: App, subject: str) -> list[Link]:
-    """Return the chain from the subject to its causes, nearest first.
+def trace(app: App, subject: str, principal: Principal | None = None) -> list[Link]:
+    """Return the chain from the subject to its causes, nearest first, as far as the caller may see it.
 
     Raises:
         NotFound: nothing of that name is known, with what was tried.
     """
-    if found := _prediction(app, subject):
+    if found := _prediction(app, subject, principal):
         return found
+    matched = _VERSION.match(subject)
     with app.database.read() as tx:
-        if found := _deployment(app, tx, subject):
+        if _may_see(tx, principal, Kind.DEPLOYMENT, subject) and (found := _deployment(app, tx, subject)):
             return found
-        matched = _VERSION.match(subject)
-        if matched:
+        if matched and _may_see(tx, principal, Kind.MODEL, matched["model"]):
             return _version(app, tx, matched["model"], int(matched["number"]))
     raise NotFound(
         f"nothing is known of {subject!r}",
@@ -51,8 +53,18 @@ def trace(app: App, subject: str) -> list[Link]:
     )
 
 
-def _prediction(app: App, request_id: str) -> list[Link]:
+def _may_see(tx: Connection, principal: Principal | None, kind: Kind, name: str) -> bool:
+    if principal is None or principal.reach is None:
+        return True
+    project = project_of(tx, kind, name)
+    return project is not None and principal.role_in(project) >= Role.VIEWER
+
+
+def _prediction(app: App, request_id: str, principal: Principal | None) -> list[Link]:
     for folder in sorted((app.data / "deployments").glob("*")):
+        with app.database.read() as tx:
+            if not _may_see(tx, principal, Kind.DEPLOYMENT, folder.name):
+                continue
         found = find_prediction(folder, request_id)
         if found is not None:
             with app.database.read() as tx:

@@ -9,6 +9,7 @@ from starlette.responses import Response
 
 from headway.app import App
 from headway.auth.roles import Action, check_allowed
+from headway.auth.visible import in_sight
 from headway.commands.model import Command, CommandState
 from headway.commands.store import CommandStore
 from headway.db import schema
@@ -80,7 +81,7 @@ def list_changes(visit: Visit) -> Response:
         raise UsageError(f"state={state!r} is not one of {', '.join(_STATES)}")
     before = visit.number("before", 0, most=10**9)
     with visit.app.database.read() as tx:
-        repos = RepoStore(tx).list()
+        repos = RepoStore(tx).list(*in_sight(visit.principal, schema.repo.c.project))
     wanted = visit.query.get("repo", "")
     found = [
         changes_of(visit.app, repo, state=state, before=before) for repo in repos if not wanted or repo.id == wanted

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from starlette.responses import Response
 
+from headway.api.admit import admit_to
+from headway.auth.belongs import Kind
 from headway.auth.roles import Action, check_allowed
 from headway.commands.grammar import parse_comment
 from headway.commands.model import Answer, Command, CommandState, Origin, ParsedCommand, Verb
@@ -29,6 +31,7 @@ _ACTIONS = {
 
 def give(visit: Visit) -> Response:
     """Record a command; the worker carries it out, and the page that follows shows what became of it."""
+    principal = admit_to(visit.app, visit.principal, Kind.REPO, name=visit.form.get("repo", ""))
     repo = get_repo(visit.app, visit.form.get("repo", ""))
     change = _change_number(visit.form.get("change", ""))
     branch, words = "", {}
@@ -49,7 +52,7 @@ def give(visit: Visit) -> Response:
         head = resolve(visit.app, repo, branch)
     commands = []
     for parsed in _parsed(visit.form.get("text", ""), words):
-        check_allowed(visit.principal, _ACTIONS.get(parsed.verb, Action.TRAIN))
+        check_allowed(principal, _ACTIONS.get(parsed.verb, Action.TRAIN))
         if parsed.sha and not head.startswith(parsed.sha):
             raise Conflict(f"commit {parsed.sha} is not the head: that is {head[:16]}", hint="look at it again")
         params = dict(parsed.params)

@@ -8,6 +8,7 @@ from sqlalchemy import Connection, select
 from starlette.responses import Response
 
 from headway.app import App
+from headway.auth.visible import in_sight, repos_in_sight
 from headway.db import schema
 from headway.errors import HeadwayError, NotFound
 from headway.flow.why import Link, trace
@@ -52,9 +53,12 @@ class Panel:
 def list_deployments(visit: Visit) -> Response:
     """Show every deployment; live, because canaries move by themselves."""
     with visit.app.database.read() as tx:
-        panels = [_panel(visit.app, tx, kept) for kept in DeploymentStore(tx).all()]
-        repos = {repo.id: repo for repo in RepoStore(tx).list()}
-        waiting = [each for each in ReleaseStore(tx).unfinished() if not _has_panel(each, panels)]
+        who = visit.principal
+        seen = DeploymentStore(tx).find(*repos_in_sight(who, schema.deployment.c.repo_id))
+        panels = [_panel(visit.app, tx, kept) for kept in seen]
+        repos = {repo.id: repo for repo in RepoStore(tx).list(*in_sight(who, schema.repo.c.project))}
+        unfinished = [each for each in ReleaseStore(tx).unfinished() if who.reach is None or each.repo_id in repos]
+        waiting = [each for each in unfinished if not _has_panel(each, panels)]
     panels.sort(key=lambda each: (each.kept.deployment.environment == "staging", each.kept.deployment.name))
     is_busy = bool(waiting) or any(each.moving or not each.kept.is_in_force for each in panels)
     return visit.page(
@@ -91,7 +95,10 @@ def show(visit: Visit) -> Response:
 def _panel(app: App, tx: Connection, kept: KeptDeployment) -> Panel:
     wanted = kept.deployment
     releases = ReleaseStore(tx).find(
-        schema.release.c.project == wanted.project, schema.release.c.environment == wanted.environment, limit=20
+        schema.release.c.repo_id == kept.repo_id,
+        schema.release.c.project == wanted.project,
+        schema.release.c.environment == wanted.environment,
+        limit=20,
     )
     current = {route.version for route in wanted.routes}
     return Panel(
@@ -155,7 +162,7 @@ def why(visit: Visit) -> Response:
     error: HeadwayError | None = None
     if subject:
         try:
-            links = trace(visit.app, subject)
+            links = trace(visit.app, subject, visit.principal)
         except HeadwayError as failed:
             error = failed
     return visit.page("why.html", subject=subject, links=links, error=error)

@@ -7,6 +7,7 @@ from typing import Any
 from sqlalchemy import select
 from starlette.responses import Response
 
+from headway.auth.visible import in_sight, repos_in_sight
 from headway.db import schema
 from headway.forges.repo_store import RepoStore
 from headway.jobs.store import JobStore
@@ -24,12 +25,13 @@ def home(visit: Visit) -> Response:
     """Show what waits for a person, then what runs, then what happened last."""
     app = visit.app
     with app.database.read() as tx:
-        store = JobStore(tx)
-        under_way = lines_of(tx, [*store.unfinished()])
-        latest = lines_of(tx, store.find(limit=_RECENT))
-        releases = ReleaseStore(tx).unfinished()
-        repos = RepoStore(tx).list()
-        deployments = DeploymentStore(tx).all()
+        store, who = JobStore(tx), visit.principal
+        repos = RepoStore(tx).list(*in_sight(who, schema.repo.c.project))
+        own = {repo.id for repo in repos} if who.reach is not None else None
+        under_way = lines_of(tx, [job for job in store.unfinished() if own is None or job.repo_id in own])
+        latest = lines_of(tx, store.find(*repos_in_sight(who, schema.job.c.repo_id), limit=_RECENT))
+        releases = [each for each in ReleaseStore(tx).unfinished() if own is None or each.repo_id in own]
+        deployments = DeploymentStore(tx).find(*repos_in_sight(who, schema.deployment.c.repo_id))
     return visit.page(
         "home_live.html" if visit.is_part else "home.html",
         under_way=under_way,

@@ -11,6 +11,7 @@ from sqlalchemy import ColumnElement, Connection, select
 from starlette.responses import Response
 
 from headway.app import App
+from headway.auth.visible import repos_in_sight
 from headway.commands.store import CommandStore
 from headway.db import schema
 from headway.errors import HeadwayError, UsageError
@@ -94,12 +95,15 @@ def list_jobs(visit: Visit) -> Response:
     if chosen["state"] and chosen["state"] not in _STATES:
         raise UsageError(f"state={chosen['state']!r} is not one of {', '.join(_STATES)}")
     where: list[ColumnElement[bool]] = [columns[name] == value for name, value in chosen.items() if value]
+    seen = repos_in_sight(visit.principal, columns.repo_id)
+    where += seen
     if before:
         where.append(columns.number < before)
     with visit.app.database.read() as tx:
         jobs = JobStore(tx).find(*where, limit=PAGE + 1)
         lines = lines_of(tx, jobs[:PAGE])
-        projects = list(tx.execute(select(columns.project).distinct().order_by(columns.project)).scalars())
+        names = select(columns.project).where(*seen).distinct().order_by(columns.project)
+        projects = list(tx.execute(names).scalars())
     older = jobs[PAGE - 1].number if len(jobs) > PAGE else 0
     is_live = any(not line.job.state.is_final for line in lines)
     return visit.page(

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from sqlalchemy import Connection, select
 from starlette.responses import Response
 
-from headway.app import App
+from headway.auth.visible import in_sight, repos_in_sight
 from headway.db import schema
 from headway.jobs.model import Job
 from headway.jobs.store import JobStore
@@ -44,10 +44,11 @@ def list_models(visit: Visit) -> Response:
     """Show every model with its newest version and what serves."""
     with visit.app.database.read() as tx:
         store = RegistryStore(tx, visit.app.clock)
-        column = schema.registered_model.c.name
-        names = list(tx.execute(select(column).order_by(column).limit(MOST + 1)).scalars())
+        model = schema.registered_model.c
+        seen = in_sight(visit.principal, model.project)
+        names = list(tx.execute(select(model.name).where(*seen).order_by(model.name).limit(MOST + 1)).scalars())
         found = [(store.get_model(name), list(store.versions(name))) for name in names[:MOST]]
-        deployments = DeploymentStore(tx).all()
+        deployments = _deployments(visit, tx)
     rows = [
         (
             model,
@@ -79,14 +80,17 @@ def show(visit: Visit) -> Response:
         model = RegistryStore(tx, visit.app.clock).get_model(visit.path["name"])
         versions = sorted(RegistryStore(tx, visit.app.clock).versions(model.name), key=lambda each: -each.number)
         rest = [each for each in versions if not before or each.number < before]
-        rows = _versions(visit.app, tx, rest[:50])
+        rows = _versions(visit, tx, rest[:50])
     older = rest[49].number if len(rest) > 50 else 0
     return visit.page("model.html", model=model, rows=rows, older=older)
 
 
-def _versions(app: App, tx: Connection, versions: list[ModelVersion]) -> list[Version]:
-    _ = app
-    deployments = DeploymentStore(tx).all()
+def _deployments(visit: Visit, tx: Connection) -> list[KeptDeployment]:
+    return DeploymentStore(tx).find(*repos_in_sight(visit.principal, schema.deployment.c.repo_id))
+
+
+def _versions(visit: Visit, tx: Connection, versions: list[ModelVersion]) -> list[Version]:
+    deployments = _deployments(visit, tx)
     by_project: dict[str, list[Release]] = {}
     found = []
     for version in versions:

@@ -8,6 +8,9 @@ from dataclasses import dataclass
 from sqlalchemy import Connection
 from starlette.responses import Response
 
+from headway.api.admit import admit_to
+from headway.auth.belongs import Kind
+from headway.auth.visible import Sight, sight_text
 from headway.errors import HeadwayError, NotFound, UsageError
 from headway.flow.find_runs import find_run
 from headway.jobs.model import Job, Task
@@ -58,8 +61,9 @@ def list_runs(visit: Visit) -> Response:
     token, error, is_any = "", None, True
     with visit.app.database.read() as tx:
         try:
-            rows, token = _page(tx, asked)
-            is_any = bool(rows) or bool(_page(tx, Asked(where="", order="", columns=(), token=""))[0])
+            sight = sight_text(visit.principal, "project")
+            rows, token = _page(tx, asked, sight)
+            is_any = bool(rows) or bool(_page(tx, Asked(where="", order="", columns=(), token=""), sight)[0])
         except HeadwayError as failed:
             error = failed
     return visit.page(
@@ -85,11 +89,11 @@ def _asked(visit: Visit) -> Asked:
     )
 
 
-def _page(tx: Connection, asked: Asked) -> tuple[list[Row], str]:
+def _page(tx: Connection, asked: Asked, sight: Sight) -> tuple[list[Row], str]:
     if len(asked.where) > _LONGEST:
         raise UsageError(f"the filter has over {_LONGEST} characters")
     store = RunStore(tx)
-    experiments = tuple(int(each.id) for each in store.experiments.all(("active",)))
+    experiments = tuple(int(each.id) for each in store.experiments.all(("active",), sight=sight))
     query = Query(
         exps=experiments,
         stages=("active",),
@@ -156,6 +160,8 @@ def choose(visit: Visit) -> Response:
     with visit.app.database.read() as tx:
         if not a or not b:
             raise UsageError("two runs are compared", cause="not both are named", hint="choose one as A, another as B")
+        for side in (a, b):
+            admit_to(visit.app, visit.principal, Kind.RUN, name=side)
         first, second = _find(tx, a), _find(tx, b)
     return visit.go(f"/runs/{first.info.run_id}/compare/{second.info.run_id}")
 

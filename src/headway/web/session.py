@@ -53,7 +53,7 @@ def principal_of(app: App, request: Request) -> Principal:
             raise LoginNeeded("you are not logged in", hint="headway login prints an address that does")
         header = f"Bearer {text}"
     principal = app.authenticator.authenticate(header)
-    if principal.kind is TokenKind.ATTEMPT or principal.role < Role.VIEWER:
+    if principal.kind is TokenKind.ATTEMPT or principal.highest < Role.VIEWER:
         raise Refused("this token may not look at pages", cause="it belongs to a training", hint="use your own token")
     return principal
 
@@ -61,7 +61,7 @@ def principal_of(app: App, request: Request) -> Principal:
 def log_in(app: App, response: Response, token: str) -> Principal:
     """Give the browser a session of its own for a token that works."""
     principal = app.authenticator.authenticate(f"Bearer {token.strip()}")
-    if principal.kind is TokenKind.ATTEMPT or principal.role < Role.VIEWER or not token.strip():
+    if principal.kind is TokenKind.ATTEMPT or principal.highest < Role.VIEWER or not token.strip():
         raise Refused("this token cannot log in", cause="it belongs to a training", hint="use your own token")
     now = app.clock.now()
     with app.database.write() as tx:
@@ -70,9 +70,12 @@ def log_in(app: App, response: Response, token: str) -> Principal:
         if known is not None and known[0].expires_at is not None:
             ends = min(ends, known[0].expires_at)
         text = TokenStore(tx).mint(
-            TokenKind.USER,
+            TokenKind.SESSION,
             principal.user,
-            role=principal.role,
+            # The same limits as the token that was shown, and its end is the session's, too.
+            role=principal.role if known is None else known[0].role,
+            project=principal.project,
+            parent=principal.token_id,
             at=now,
             expires_at=ends,
             by=f"login of {principal.user}",

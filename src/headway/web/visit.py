@@ -13,11 +13,12 @@ from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
 from headway import __version__
+from headway.api.admit import admit
 from headway.api.answers import failure
 from headway.app import App
 from headway.auth.model import Principal, Role
 from headway.auth.roles import Action, allows
-from headway.errors import HeadwayError, LoginNeeded, NotFound, Refused, TooLarge, UsageError
+from headway.errors import HeadwayError, LoginNeeded, NotFound, TooLarge, UsageError
 from headway.logs import logger
 from headway.web.guard import PAGE_HEADERS
 from headway.web.render import fill
@@ -91,7 +92,7 @@ def page(app: App, method: str, path: str, needs: Role, handler: Handler) -> Rou
     async def endpoint(request: Request) -> Response:
         try:
             form = await _form(request) if method == "POST" else {}
-            return await run_in_threadpool(_answer, app, request, form, needs, handler)
+            return await run_in_threadpool(_answer, app, request, form, (method, path, needs, handler))
         except HeadwayError as error:
             return _failed(app, request, error)
         except Exception:  # noqa: BLE001  # no traceback ever leaves the server
@@ -101,16 +102,13 @@ def page(app: App, method: str, path: str, needs: Role, handler: Handler) -> Rou
     return Route(path, endpoint, methods=[method])
 
 
-def _answer(app: App, request: Request, form: dict[str, str], needs: Role, handler: Handler) -> Response:
+def _answer(app: App, request: Request, form: dict[str, str], row: tuple[str, str, Role, Handler]) -> Response:
+    method, path, needs, handler = row
     principal = principal_of(app, request) if needs > Role.NONE else None
-    if principal is not None and principal.role < needs:
-        raise Refused(
-            f"{principal.user} may not do this",
-            cause=f"it needs the role {needs.name.lower()}, this is {principal.role.name.lower()}",
-            hint="log in with a token of that role",
-        )
     if any(isinstance(each, int) and each > _LARGEST for each in request.path_params.values()):
         raise NotFound(f"there is no page {request.url.path}")
+    if principal is not None:
+        principal = admit(app, principal, method, path, values=request.path_params, needs=needs)
     answer = handler(Visit(app, request, principal, form))
     for name, value in HEADERS.items():
         answer.headers.setdefault(name, value)

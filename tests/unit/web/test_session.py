@@ -28,7 +28,7 @@ def test_a_token_logs_in_and_the_cookie_is_a_session_of_its_own(door: Site) -> N
     assert morsel.value != token, "the token that was typed does not lie in the browser"
     with door.app.database.read() as tx:
         kept, revoked = TokenStore(tx).find(read_token(morsel.value).id)
-    assert (kept.user, kept.role, kept.kind, revoked) == ("ada", Role.MAINTAINER, TokenKind.USER, False)
+    assert (kept.user, kept.role, kept.kind, revoked) == ("ada", Role.MAINTAINER, TokenKind.SESSION, False)
     assert kept.expires_at - kept.created_at == LASTS
     assert client.get("/").status_code == 200
 
