@@ -140,6 +140,16 @@ repo = Table(
     UniqueConstraint("forge", "location"),
 )
 
+# When each head of a change was first told to us: what a comment without a commit may be for.
+change_head = Table(
+    "change_head",
+    metadata,
+    Column("repo_id", String(64), primary_key=True),
+    Column("number", Integer, primary_key=True),
+    Column("sha", String(64), primary_key=True),
+    Column("first_seen_at", Instant, nullable=False),
+)
+
 # The local forge's own records: changes, comments, statuses of plain git repositories.
 local_change = Table(
     "local_change",
@@ -681,10 +691,10 @@ logged_metric = Table(
     Column("run_id", String(32), primary_key=True),
     Column("dataset_name", String(500), primary_key=True),
     Column("dataset_digest", String(36), primary_key=True),
+    Column("ts", BigInteger, primary_key=True, autoincrement=False),
+    Column("step", BigInteger, primary_key=True, autoincrement=False),
     Column("value", Float(53), nullable=False),
     Column("nan", Boolean, nullable=False, default=False),
-    Column("ts", BigInteger, nullable=False),
-    Column("step", BigInteger, nullable=False),
 )
 
 registered_model = Table(

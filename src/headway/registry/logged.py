@@ -15,7 +15,6 @@ from headway.clock import Clock, SystemClock, to_millis
 from headway.db import events, schema
 from headway.errors import NotFound, UsageError
 from headway.registry.model import LoggedModel, ModelMetric, ModelStatus
-from headway.tracking.errors import WrongState
 from headway.tracking.experiments import ExperimentStore
 from headway.tracking.limits import check_length, check_name
 from headway.tracking.model import KeyKind
@@ -26,8 +25,8 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Connection, Row, Select
 
-MAX_VALUE = 6_000
-MAX_TAG = 20_000
+MAX_VALUE = 100_000
+MAX_TAG = 100_000
 VERSIONS_TAG = "mlflow.modelVersions"
 _BAD = ("/", ":", ".", "%", '"', "'")
 
@@ -61,7 +60,7 @@ class LoggedModelStore:
         """Make a pending model of an active experiment; its folder lies beside the experiment's runs."""
         experiment = ExperimentStore(self.tx).get(experiment_id)
         if experiment.stage != "active":
-            raise WrongState(
+            raise UsageError(
                 f"The experiment {experiment.id} must be in the 'active' state. Current state is {experiment.stage}.",
             )
         _check_name(name)
@@ -91,7 +90,7 @@ class LoggedModelStore:
         """Return a model; a deleted one only when asked for."""
         found = self.find(model_id)
         if found is None or (found.stage == "deleted" and not allow_deleted):
-            raise NotFound(f"Logged model with ID '{model_id[:100]}' not found.")
+            raise _unknown(model_id)
         return found
 
     def find(self, model_id: str) -> LoggedModel | None:
@@ -160,37 +159,21 @@ class LoggedModelStore:
         self._change(model_id)
 
     def log_metric(self, model_id: str, metric: ModelMetric) -> None:
-        """Keep the latest value of a metric by run and data set; an unknown model is `NotFound`."""
-        self.get(model_id)
-        here = (
-            _metric.c.model_id == model_id,
-            _metric.c.key == metric.key,
-            _metric.c.run_id == metric.run_id,
-            _metric.c.dataset_name == metric.dataset_name,
-            _metric.c.dataset_digest == metric.dataset_digest,
-        )
-        is_nan = math.isnan(metric.value)
-        values = {
-            "value": 0.0 if is_nan else metric.value,
-            "nan": is_nan,
+        """Keep a point that was measured on a model; the same point again is fine, an unknown model is `NotFound`."""
+        if self.tx.execute(select(_model.c.stage).where(_model.c.id == model_id)).scalar() != "active":
+            raise _unknown(model_id)
+        here = {
+            "model_id": model_id,
+            "key": metric.key,
+            "run_id": metric.run_id,
+            "dataset_name": metric.dataset_name,
+            "dataset_digest": metric.dataset_digest,
             "ts": metric.timestamp,
             "step": metric.step,
         }
-        row = self.tx.execute(select(_metric.c.step, _metric.c.ts).where(*here)).first()
-        if row is not None and (row.step, row.ts) > (metric.step, metric.timestamp):
-            return
-        if row is not None:
-            self.tx.execute(delete(_metric).where(*here))
-        self.tx.execute(
-            insert(_metric).values(
-                model_id=model_id,
-                key=metric.key,
-                run_id=metric.run_id,
-                dataset_name=metric.dataset_name,
-                dataset_digest=metric.dataset_digest,
-                **values,
-            ),
-        )
+        is_nan = math.isnan(metric.value)
+        self.tx.execute(delete(_metric).where(*(_metric.c[name] == value for name, value in here.items())))
+        self.tx.execute(insert(_metric).values(**here, value=0.0 if is_nan else metric.value, nan=is_nan))
 
     def read(self, query: Select[Any]) -> tuple[LoggedModel, ...]:
         """Return the models that a `select(logged_model)` finds, in its order."""
@@ -266,6 +249,10 @@ def _record(
         metrics=tuple(metrics),
         registrations=tuple(versions),
     )
+
+
+def _unknown(model_id: str) -> NotFound:
+    return NotFound(f"Logged model with ID '{model_id[:100]}' not found.")
 
 
 def _check_name(name: str) -> None:

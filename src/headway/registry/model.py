@@ -89,7 +89,7 @@ class ModelStatus(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelMetric:
-    """The latest value of a metric that was measured on a logged model."""
+    """A point of a metric that was measured on a logged model."""
 
     key: str
     value: float

@@ -8,7 +8,6 @@ from headway.registry.logged import LoggedModelStore
 from headway.registry.model import PROMPT_TAG, ModelMetric, ModelStatus
 from headway.registry.search import LOGGED, MODELS, VERSIONS, search_logged, search_models, search_versions
 from headway.registry.store import RegistryStore
-from headway.tracking.errors import WrongState
 from headway.tracking.search import METRIC, Order, parse_filter, parse_orders
 from headway.tracking.store import RunStore
 
@@ -126,7 +125,7 @@ def test_a_deleted_experiment_takes_no_models(tx: Connection) -> None:
     experiments = RunStore(tx).experiments
     exp = experiments.create("e")
     experiments.delete(exp)
-    with pytest.raises(WrongState, match="must be in the 'active' state"):
+    with pytest.raises(UsageError, match="must be in the 'active' state"):
         LoggedModelStore(tx).create(exp)
 
 
@@ -190,11 +189,15 @@ def test_an_order_by_metric_puts_nan_and_the_missing_last(tx: Connection) -> Non
     assert logged(tx, "", (down, "test", ""))[0] == "one"
 
 
-def test_the_latest_value_of_a_metric_is_kept(tx: Connection, three: list[str]) -> None:
+def test_every_point_of_a_metric_is_kept_once(tx: Connection, three: list[str]) -> None:
     store = LoggedModelStore(tx)
     store.log_metric(three[2], ModelMetric(key="f1", value=0.1, timestamp=9, step=5, run_id="r"))
     store.log_metric(three[2], ModelMetric(key="f1", value=0.2, timestamp=99, step=2, run_id="r"))
-    assert [each.value for each in store.get(three[2]).metrics] == [0.1]
+    store.log_metric(three[2], ModelMetric(key="f1", value=0.2, timestamp=99, step=2, run_id="r"))
+    points = [(each.timestamp, each.value) for each in store.get(three[2]).metrics if each.run_id == "r"]
+    assert points[-2:] == [(9, 0.1), (99, 0.2)]
+    with pytest.raises(NotFound):
+        store.log_metric("m-none", ModelMetric(key="f1", value=0.1, timestamp=9))
     assert store.of_run("nobody") == ()
 
 

@@ -99,8 +99,6 @@ def _metrics(model: LoggedModel) -> list[dict[str, Any]]:
 def _create(call: Call, message: CreateLogged) -> Any:
     check_experiment(call.principal, message.experiment_id)
     _check_run(call, message.source_run_id)
-    if message.name == "":
-        raise UsageError("Invalid model name ('') provided. Model name must be a non-empty string")
     made = LoggedModelStore(call.tx).create(
         message.experiment_id,
         name=message.name or "",

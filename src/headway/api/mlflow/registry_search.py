@@ -66,10 +66,19 @@ class OrderLogged(msgspec.Struct, gc=False):
     dataset_digest: str = ""
 
 
+class _Place(msgspec.Struct, gc=False):
+    """What a page token of logged models says."""
+
+    experiment_ids: list[str] | None = None
+    filter_string: str | None = None
+    order_by: list[dict[str, Any]] | None = None
+    offset: int = 0
+
+
 class SearchLogged(Message):
     """A page of logged models."""
 
-    experiment_ids: list[str] = msgspec.field(default_factory=list)
+    experiment_ids: list[str] | None = None  # none at all is an error, an empty list finds nothing
     filter: str = ""
     datasets: list[ByDataset] = msgspec.field(default_factory=list)
     max_results: int = 100
@@ -120,10 +129,16 @@ def _versions(call: Call, message: SearchVersions) -> Any:
 
 def _logged(call: Call, message: SearchLogged) -> Any:
     limit = _limit(message.max_results or 100, _MOST_LOGGED)
-    offset = offset_of(message.page_token)
-    if len(message.experiment_ids) > _MOST_EXPERIMENTS:
+    wanted = message.experiment_ids
+    if wanted is None:
+        raise UsageError(
+            "Missing value for required parameter 'experiment_ids'. "
+            "See the API docs for more information about request parameters.",
+        )
+    if len(wanted) > _MOST_EXPERIMENTS:
         raise UsageError(f"At most {_MOST_EXPERIMENTS} experiment_ids can be searched at once.")
-    for each in message.experiment_ids:
+    offset = _logged_offset(message)
+    for each in wanted:
         check_experiment(call.principal, each)
     if any(not each.dataset_name for each in message.datasets):
         raise UsageError("`dataset_name` in the `datasets` clause must be specified.")
@@ -131,14 +146,58 @@ def _logged(call: Call, message: SearchLogged) -> Any:
         clauses = parse_filter(message.filter, LOGGED)
     found = search_logged(
         call.tx,
-        [experiment_number(each) for each in message.experiment_ids],
+        [_experiment(each) for each in wanted],
         clauses,
         [(_order(each), each.dataset_name, each.dataset_digest) for each in message.order_by[:50]],
         datasets=[(each.dataset_name, each.dataset_digest) for each in message.datasets[:50]],
         limit=limit + 1,
         offset=offset,
     )
-    return _page("models", [logged_json(each) for each in found], limit, offset)
+    answer: dict[str, Any] = {"models": [logged_json(each) for each in found[:limit]]} if found else {}
+    if len(found) > limit:
+        answer["next_page_token"] = base64.b64encode(msgspec.json.encode(_asked(message, offset + limit))).decode()
+    return answer
+
+
+def _asked(message: SearchLogged, offset: int) -> dict[str, Any]:
+    """Return what a page belongs to: the token of one search opens no page of another."""
+    orders = [msgspec.to_builtins(each) for each in message.order_by]
+    return {
+        "experiment_ids": message.experiment_ids,
+        "filter_string": message.filter or None,
+        "order_by": orders or None,
+        "offset": offset,
+    }
+
+
+def _logged_offset(message: SearchLogged) -> int:
+    if not message.page_token:
+        return 0
+    try:
+        told = msgspec.json.decode(base64.b64decode(message.page_token.encode("ascii"), validate=True), type=_Place)
+    except (binascii.Error, UnicodeEncodeError, msgspec.DecodeError):
+        raise UsageError(f"Invalid page token: {message.page_token[:100]}") from None
+    asked = _asked(message, 0)
+    for field, named, verb in (
+        ("experiment_ids", "Experiment IDs", "do"),
+        ("filter_string", "Filter string", "does"),
+        ("order_by", "Order by", "does"),
+    ):
+        if getattr(told, field) != asked[field]:
+            what = named if field != "experiment_ids" else "experiment IDs"
+            raise UsageError(
+                f"{named} in the page token {verb} not match the requested {what[0].lower() + what[1:]}. "
+                f"Expected: {str(asked[field])[:300]}. Found: {str(getattr(told, field))[:300]}",
+            )
+    if not 0 <= told.offset <= _FARTHEST:
+        raise UsageError(f"Invalid page token, its offset must lie between 0 and {_FARTHEST}")
+    return told.offset
+
+
+def _experiment(given: str) -> int:
+    if not given:  # elsewhere that means the default experiment
+        raise UsageError("Invalid experiment ID ''. Experiment ID must be a valid integer.")
+    return experiment_number(given)
 
 
 @contextlib.contextmanager
@@ -210,7 +269,6 @@ ROUTES: tuple[Route, ...] = (
         access=Access.READ,
         message=SearchLogged,
         answer=_logged,
-        required=("experiment_ids",),
         is_heavy=True,
     ),
 )

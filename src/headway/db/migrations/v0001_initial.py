@@ -24,6 +24,17 @@ def _account() -> None:
     )
 
 
+def _change_head() -> None:
+    op.create_table(
+        "change_head",
+        sa.Column("repo_id", sa.String(length=64), nullable=False),
+        sa.Column("number", sa.Integer(), nullable=False),
+        sa.Column("sha", sa.String(length=64), nullable=False),
+        sa.Column("first_seen_at", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("repo_id", "number", "sha", name=op.f("pk_change_head")),
+    )
+
+
 def _chunk() -> None:
     op.create_table(
         "chunk",
@@ -342,12 +353,12 @@ def _logged_metric() -> None:
         sa.Column("run_id", sa.String(length=32), nullable=False),
         sa.Column("dataset_name", sa.String(length=500), nullable=False),
         sa.Column("dataset_digest", sa.String(length=36), nullable=False),
+        sa.Column("ts", sa.BigInteger(), autoincrement=False, nullable=False),
+        sa.Column("step", sa.BigInteger(), autoincrement=False, nullable=False),
         sa.Column("value", sa.Float(precision=53), nullable=False),
         sa.Column("nan", sa.Boolean(), nullable=False),
-        sa.Column("ts", sa.BigInteger(), nullable=False),
-        sa.Column("step", sa.BigInteger(), nullable=False),
         sa.PrimaryKeyConstraint(
-            "model_id", "key", "run_id", "dataset_name", "dataset_digest", name=op.f("pk_logged_metric")
+            "model_id", "key", "run_id", "dataset_name", "dataset_digest", "ts", "step", name=op.f("pk_logged_metric")
         ),
     )
 
@@ -942,6 +953,7 @@ def _attempt() -> None:
 def upgrade() -> None:
     for make in (
         _account,
+        _change_head,
         _chunk,
         _command,
         _dataset,
@@ -1052,6 +1064,7 @@ def downgrade() -> None:
         "dataset",
         "command",
         "chunk",
+        "change_head",
         "account",
     ):
         op.drop_table(table)
