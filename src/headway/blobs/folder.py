@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 # Outside the grammar of keys, so no key reaches it.
 _INCOMING = "#incoming"
 _STALE_SECONDS = 24 * 3600
+_GONE = "gone-"  # deleted already: only its bytes have still to be freed
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK  # a FIFO must not hold us
 _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -104,7 +105,7 @@ class FolderStore:
     def delete(self, key: str) -> int:
         """Take the key away in one rename, then free its bytes; emptied folders above go too."""
         *folders, name = checked_key(key).split("/")
-        trash = secrets.token_hex(16)
+        trash = _GONE + secrets.token_hex(16)
         try:
             with self._folder(_INCOMING) as incoming, self._folder(*folders) as parent:
                 os.rename(name, trash, src_dir_fd=parent, dst_dir_fd=incoming)
@@ -165,7 +166,8 @@ class FolderStore:
         with self._folder(_INCOMING) as incoming:
             for name in os.listdir(incoming):  # noqa: PTH208  # a descriptor has no Path
                 with contextlib.suppress(FileNotFoundError):
-                    if os.stat(name, dir_fd=incoming, follow_symlinks=False).st_mtime < limit:
+                    is_stale = os.stat(name, dir_fd=incoming, follow_symlinks=False).st_mtime < limit
+                    if is_stale or name.startswith(_GONE):
                         _remove(incoming, name)
 
 

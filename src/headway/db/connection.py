@@ -134,3 +134,4 @@ def _set_pragmas(connection: Any, _record: object) -> None:
 def _begin(connection: Connection) -> None:
     is_writer = connection.get_execution_options().get("headway_write", False)
     connection.exec_driver_sql("BEGIN IMMEDIATE" if is_writer else "BEGIN")
+        "auto_vacuum = INCREMENTAL",  # of a new file only, and only before anything else is written to it

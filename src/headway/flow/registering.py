@@ -13,6 +13,7 @@ from headway.jobs.model import Job
 from headway.jobs.store import JobStore
 from headway.planning.model import OutputFile, Plan
 from headway.registry.digest import digest_folder
+from headway.registry.folders import run_location
 from headway.registry.model import Lineage, ModelVersion
 from headway.registry.store import RegistryStore
 
@@ -51,6 +52,11 @@ def register_model(app: App, job: Job, plan: Plan, result: JobResult, *, actor: 
         data=result.data | result.inputs,
     )
     with app.database.write() as tx:
+        if run_location(tx, source.run_id) is None:
+            # In this transaction: a purge that marks it later finds the version, and holds back.
+            raise NotFound(
+                f"the run of job #{job.number} was deleted for good", hint="train again: headway retry starts a job"
+            )
         return RegistryStore(tx, app.clock).register_candidate(
             spec.name,
             source=source.key,
