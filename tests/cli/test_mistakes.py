@@ -67,7 +67,7 @@ def test_an_error_in_words_goes_to_standard_error(headway) -> None:
     [
         ("tune",),
         ("monitor", "status"),
-        ("import", "mlflow", "x"),
+        ("import", "wandb", "x"),
         ("ci", "replay", "x"),
         ("doctor", "--live", "a/b"),
     ],

@@ -86,6 +86,10 @@ class Client:
             "POST", f"/api/v1{path}", body={name: each for name, each in body.items() if each is not None}
         )
 
+    def post_packed(self, path: str, message: bytes) -> Any:
+        """Send a packed message, as the import does."""
+        return self._send("POST", f"/api/v1{path}", body=message)
+
     def put(self, path: str, /, **body: Any) -> Any:
         """Set something."""
         return self._send("PUT", f"/api/v1{path}", body=body)
@@ -106,6 +110,18 @@ class Client:
             if status >= 400:
                 raise self._failure(f"GET {path}", status, _read(b"".join(parts)))
             return sum(into.write(part) for part in parts)
+
+    def upload(self, path: str, parts: Iterator[bytes], size: int) -> None:
+        """Copy bytes to one artifact; when they break off, it keeps what it had."""
+        where = f"/api/2.0/mlflow-artifacts/artifacts/{path}"
+        with self._talking():
+            answer = self._http.upload(where, parts, size=size, token=self._token)
+        if answer.status >= 400:
+            raise self._failure(f"PUT {path}", answer.status, _read(answer.content))
+
+    def another(self) -> Client:
+        """Return a client of the same server with a connection of its own, for another thread."""
+        return Client(self.url, self._token, is_local=self.is_local)
 
     def _send(self, method: str, path: str, **options: Any) -> Any:
         with self._talking():

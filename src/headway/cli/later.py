@@ -6,12 +6,13 @@ from typing import Annotated
 
 import typer
 
+from headway.cli.import_mlflow import import_mlflow
 from headway.cli.options import Json
 from headway.errors import NotThereYet
 
 data = typer.Typer(help="Versions of data sets (comes later).")
 monitor = typer.Typer(help="Drift and performance of what serves (comes later).")
-imports = typer.Typer(help="Take over from another tracker (comes later).")
+imports = typer.Typer(help="Take over from another tracker.")
 
 
 @data.callback()
@@ -49,16 +50,7 @@ def status(as_json: Json = False) -> None:
 Source = Annotated[str, typer.Argument(help="Where it lies.")]
 
 
-@imports.command("mlflow")
-def import_mlflow(source: Source = "", as_json: Json = False) -> None:
-    """Take over experiments, runs and models of an MLflow server."""
-    del source, as_json
-    raise NotThereYet(
-        "importing from MLflow is not there yet",
-        cause="new runs need no import: any MLflow client can log to Headway",
-        hint="export MLFLOW_TRACKING_URI=$(headway server status --json | python -c "
-        "'import json,sys; print(json.load(sys.stdin)[\"url\"])')",
-    )
+imports.command("mlflow")(import_mlflow)
 
 
 @imports.command("wandb")

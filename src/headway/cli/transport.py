@@ -55,6 +55,21 @@ class Connection:
         reply = self._start("GET", path, token=token)
         return reply.status, iter(lambda: reply.read(CHUNK), b"")
 
+    def upload(self, path: str, parts: Iterator[bytes], *, size: int, token: str = "") -> Answer:
+        """Send a file in parts, once: it cannot be read again from here.
+
+        Raises:
+            ValueError: the parts are not `size` bytes; nothing was stored.
+        """
+        headers = {"Content-Length": str(size), **({"Authorization": f"Bearer {token}"} if token else {})}
+        self.close()  # what was kept may have been closed at the other end meanwhile
+        try:
+            reply = self._once("PUT", self._prefix + quote(path, safe="/%:@"), _exactly(parts, size), headers)
+            return Answer(status=reply.status, headers={}, content=reply.read())
+        except BaseException:
+            self.close()  # half a body lies on it
+            raise
+
     def _start(
         self, method: str, path: str, *, query: Mapping[str, Any] | None = None, body: Any = None, token: str = ""
     ) -> http.client.HTTPResponse:
@@ -74,7 +89,9 @@ class Connection:
             # The server closed the kept connection meanwhile; what is safe to repeat is said once more.
             return self._once(method, target, data, headers)
 
-    def _once(self, method: str, target: str, data: bytes | None, headers: dict[str, str]) -> http.client.HTTPResponse:
+    def _once(
+        self, method: str, target: str, data: bytes | Iterator[bytes] | None, headers: dict[str, str]
+    ) -> http.client.HTTPResponse:
         if self._open is None:
             self._open = self._connect()
         self._open.request(method, target, data, headers)
@@ -101,7 +118,18 @@ class Connection:
             self._open = None
 
 
-def _proxy(host: str, *, is_https: bool) -> tuple[str, int] | None:
+def _exactly(parts: Iterator[bytes], size: int) -> Iterator[bytes]:
+    left = size
+    for part in parts:
+        left -= len(part)
+        if left < 0:
+            break
+        yield part
+    if left:
+        raise ValueError(f"the file has not the {size} bytes that were told of it")
+
+
+def proxy_for(host: str, *, is_https: bool) -> tuple[str, int] | None:
     """Return the proxy for a host, as the environment and the system name it."""
     from urllib.request import getproxies, proxy_bypass
 

@@ -58,7 +58,7 @@ VERBS: tuple[Listed, ...] = (
     _group("Watch", "monitor", "later:monitor", "status (comes later)"),
     _group("More", "ci", "ci:app", "one command in any CI, with its exit code", is_bare=True),
     _group("More", "data", "later:data", "list (comes later)"),
-    _group("More", "import", "later:imports", "mlflow | wandb | tensorboard (come later)"),
+    _group("More", "import", "later:imports", "mlflow: take over another tracker; wandb, tensorboard come later"),
 )
 
 BY_NAME = {each.name: each for each in VERBS}

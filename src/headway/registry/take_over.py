@@ -101,9 +101,8 @@ def take_model(tx: Connection, moved: MovedModel, *, actor: str) -> Iterator[Mov
         raise
     except HeadwayError as error:
         yield _refused(moved.name, error)
-        yield from (
-            MovedIn(id=f"{moved.name}/{each.number}", state="refused", why="its model was") for each in moved.versions
-        )
+        for each in moved.versions:
+            yield MovedIn(id=f"{moved.name}/{each.number}", state="refused", why="its model was left alone")
         return
     yield MovedIn(id=moved.name, state=state, why=why)
     for version in moved.versions:
