@@ -164,7 +164,7 @@ class ForgeContract:
         assert isinstance(pushed, ChangeMoved)
         assert (pushed.action, pushed.before_sha, pushed.change.head_sha) == ("pushed", before, after)
         assert isinstance(commented, CommentCreated)
-        assert commented.change.head_sha == after
+        assert commented.change.head_sha in {after, ""}  # GitHub does not say at which commit
 
     def test_a_push_to_the_default_branch_is_told(self, world: ForgeWorld) -> None:
         before = world.commit("main", {"train.py": "one\n"})

@@ -56,6 +56,11 @@ def parse_comment(text: str, aliases: Mapping[str, str] | None = None) -> tuple[
     return tuple(found)
 
 
+def has_command(text: str) -> bool:
+    """Whether a comment may hold a command at all: what else is said on a forge needs no question to it."""
+    return any(line.text.lstrip().startswith("/") for line in visible_lines(text[:LONGEST_COMMENT]))
+
+
 def parse_words(verb: Verb, rest: str, *, line: int = 1) -> Parse:
     """Return the command that a verb makes with the rest of its line, or the answer that says what is wrong."""
     usage = USAGE[verb]

@@ -11,6 +11,7 @@ from sqlalchemy import Connection, Row, or_, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from headway.db import events, schema
+from headway.forges.head_store import HeadStore
 from headway.forges.model import (
     BranchPushed,
     ChangeLabelled,
@@ -24,6 +25,7 @@ from headway.forges.model import (
 from headway.ids import digest_of
 
 MOST_TRIES = 8
+_SHOWS_HEAD = frozenset({"opened", "reopened", "pushed"})
 _KINDS: dict[str, type[Event]] = {
     "comment_created": CommentCreated,
     "change_moved": ChangeMoved,
@@ -72,6 +74,9 @@ class InboxStore:
 
         The same comment may arrive by two doors, under two delivery ids: its own identity decides too.
         """
+        if isinstance(event, ChangeMoved) and event.action in _SHOWS_HEAD:
+            change = event.change
+            HeadStore(self._tx).note(change.repo_id, change.number, change.head_sha, at)
         insert = sqlite.insert if self._tx.dialect.name == "sqlite" else postgresql.insert
         row = (
             insert(schema.inbox)
@@ -115,6 +120,15 @@ class InboxStore:
     def ignored(self, number: int, *, why: str) -> bool:
         """Mark a delivery as nothing to us, and why; False when it was not new any more."""
         return self._end(number, InboxState.IGNORED, error=why)
+
+    def postpone(self, number: int, *, error: str, until: datetime) -> None:
+        """Leave a delivery for later without counting a try: the forge is away, and comes back."""
+        table = schema.inbox.c
+        self._tx.execute(
+            update(schema.inbox)
+            .where(table.id == number, table.state == InboxState.NEW)
+            .values(next_at=until, error=error[:2000]),
+        )
 
     def failed(self, number: int, *, error: str, at: datetime) -> InboxState:
         """Count a try that failed and return the state: new, to be tried later, or dead after the last.

@@ -34,6 +34,7 @@ class Origin(StrEnum):
     CLI = "cli"
     WEB = "web"
     VERSION = "version"  # a newly registered model version
+    TRACKER = "tracker"  # a run in the project's own tracker that is tagged with the commit
 
 
 class CommandState(StrEnum):

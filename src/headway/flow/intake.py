@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from datetime import datetime, timedelta
+
 from headway.app import App
-from headway.commands.grammar import parse_comment
+from headway.commands.grammar import has_command, parse_comment
 from headway.commands.inbox import Delivery, InboxStore
 from headway.commands.model import Answer, Command, CommandState, Origin, ParsedCommand, Verb
 from headway.commands.store import CommandStore
-from headway.errors import HeadwayError
+from headway.errors import HeadwayError, Throttled, Unreachable
 from headway.flow.background import Background
 from headway.flow.merging import after_merge, after_opening, after_push
 from headway.flow.outbox import want
 from headway.flow.projects import aliases
 from headway.flow.repos import forge_of
-from headway.flow.standing import wrong_commit
+from headway.flow.standing import doubtful_head, wrong_commit
+from headway.flow.watching import leave_change
 from headway.forges.model import (
     BranchPushed,
     ChangeLabelled,
@@ -21,7 +25,6 @@ from headway.forges.model import (
     CheckPressed,
     CommentCreated,
     Dispatched,
-    Event,
     QueueEntered,
     Repo,
     WantedComment,
@@ -30,6 +33,8 @@ from headway.forges.model import (
 from headway.forges.repo_store import RepoStore
 from headway.ids import new_id
 from headway.logs import logger
+
+_AWAY = timedelta(seconds=10)
 
 
 def step(app: App, _background: Background) -> bool:
@@ -63,7 +68,14 @@ def _take_in(app: App, repo: Repo, cursor: str) -> None:
 
 def _read(app: App, delivery: Delivery) -> None:
     try:
-        used = _understand(app, delivery.event)
+        used = _understand(app, delivery)
+    except Unreachable as error:
+        now = app.clock.now()
+        until = error.until if isinstance(error, Throttled) else now + _AWAY
+        logger().warning("forge is away, the event waits", event=delivery.id, error=error.message)
+        with app.database.write() as tx:
+            InboxStore(tx).postpone(delivery.id, error=error.message, until=until)
+        return
     except Exception as error:  # noqa: BLE001  # one poisonous event must not stop the others
         logger().exception("event cannot be read", kind=type(delivery.event).__name__)
         with app.database.write() as tx:
@@ -76,14 +88,14 @@ def _read(app: App, delivery: Delivery) -> None:
             InboxStore(tx).ignored(delivery.id, why="nothing in it is for us")
 
 
-def _understand(app: App, event: Event) -> bool:
-    match event:
-        case CommentCreated():
-            return _read_comment(app, event)
-        case ChangeMoved():
-            return _read_change(app, event)
-        case BranchPushed():
-            return after_push(app, event)
+def _understand(app: App, delivery: Delivery) -> bool:
+    match delivery.event:
+        case CommentCreated() as said:
+            return _read_comment(app, said, delivery.received_at)
+        case ChangeMoved() as moved:
+            return _read_change(app, moved)
+        case BranchPushed() as pushed:
+            return after_push(app, pushed)
         case ChangeLabelled() | CheckPressed() | QueueEntered() | Dispatched():
             return False
 
@@ -91,19 +103,26 @@ def _understand(app: App, event: Event) -> bool:
 def _read_change(app: App, event: ChangeMoved) -> bool:
     if event.action in ("opened", "reopened", "pushed"):
         return after_opening(app, event)
+    leave_change(app, event)
     if event.action == "merged":
         return after_merge(app, event)
     return False
 
 
-def _read_comment(app: App, event: CommentCreated) -> bool:
-    change, comment = event.change, event.comment
-    if comment.is_ours:
+def _read_comment(app: App, event: CommentCreated, received_at: datetime) -> bool:
+    comment = event.comment
+    if comment.is_ours or not has_command(comment.body):
         return False
+    fresh = forge_of(app, event.change.repo_id).get_change(event.change.repo_id, event.change.number)
+    change = event.change
+    knows_head = bool(change.head_sha)
+    if not knows_head:
+        # GitHub does not say at which commit a comment was made: what it may be for, the ledger says.
+        change = fresh
+        event = replace(event, change=change)
     parsed = parse_comment(comment.body, aliases(app, change.repo_id, change.base_sha))
     if not parsed:
         return False
-    fresh = forge_of(app, change.repo_id).get_change(change.repo_id, change.number)
     if fresh.state != "open" and not any(isinstance(each, ParsedCommand) and each.verb in _AFTER for each in parsed):
         _say(
             app, event, f"Change {change.number} is {fresh.state}: only /deploy, /approve, /rollback and /why act now."
@@ -112,6 +131,8 @@ def _read_comment(app: App, event: CommentCreated) -> bool:
     for each in parsed:
         if isinstance(each, Answer):
             _say(app, event, each.text, line=each.line)
+        elif not knows_head and (doubt := doubtful_head(app, change, each, min(comment.created_at, received_at))):
+            _say(app, event, doubt, line=each.line)
         else:
             _command(app, event, each)
     return True

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import datetime, timedelta
+
 from headway.app import App
 from headway.auth.model import Principal
 from headway.commands.grammar import parse_comment
@@ -10,11 +12,13 @@ from headway.commands.usage import permission_for
 from headway.errors import HeadwayError, Refused
 from headway.flow.projects import aliases, chosen, projects_at
 from headway.flow.repos import forge_of
+from headway.forges.head_store import HeadStore
 from headway.forges.model import Change, Permission
 from headway.forges.roles import role_of
 
 # Seven digits are 28 bits: anybody can make a second commit that begins with them in minutes.
 TRUSTED_DIGITS = 16
+SEEN_BEFORE = timedelta(seconds=10)
 _RUNS_CODE = frozenset({Verb.PLAN, Verb.TRAIN, Verb.TUNE, Verb.RETRY, Verb.APPROVE, Verb.DEPLOY})
 _TRAINS = frozenset({Verb.TRAIN, Verb.TUNE, Verb.RETRY})
 
@@ -31,6 +35,25 @@ def wrong_commit(change: Change, parsed: ParsedCommand) -> str:
     if len(parsed.sha) < TRUSTED_DIGITS:
         return f"`{parsed.sha}` is too short to be sure which commit is meant: give {TRUSTED_DIGITS} digits or all."
     return ""
+
+
+def doubtful_head(app: App, change: Change, parsed: ParsedCommand, said_at: datetime) -> str:
+    """Say why a comment without a commit may not be for the head of its change; "" when it surely is.
+
+    Whoever controls the branch can push between a maintainer's comment and our look: only a head that we were told
+    of well before the comment can be what its author saw (rule 12 of the forge door).
+    """
+    if parsed.verb not in _RUNS_CODE or parsed.sha is not None:
+        return ""
+    with app.database.read() as tx:
+        seen = HeadStore(tx).first_seen(change.repo_id, change.number, change.head_sha)
+    if seen is not None and seen + SEEN_BEFORE <= said_at:
+        return ""
+    when = "was never told to us" if seen is None else f"was first seen at {seen:%H:%M:%S} UTC"
+    return (
+        f"I cannot be sure which commit you mean: the head `{change.head_sha[:16]}` {when}, and your comment is of "
+        f"{said_at:%H:%M:%S}. If that is the commit, say so:\n\n    /{parsed.verb} @{change.head_sha}"
+    )
 
 
 def check_token(principal: Principal, verb: Verb) -> None:

@@ -85,7 +85,10 @@ class PostedComment:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CommentCreated:
-    """Somebody wrote a comment on a change; edits never become events."""
+    """Somebody wrote a comment on a change; edits never become events.
+
+    `change.head_sha` is "" where the forge does not say at which commit it was made.
+    """
 
     delivery: str  # unique per happening, for de-duplication
     change: Change

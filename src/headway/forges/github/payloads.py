@@ -211,6 +211,24 @@ def change_of(pull: Pull, repo: str, *, base_tip: str = "") -> Change:
     )
 
 
+def unknown_change(
+    repo: str, number: int, *, title: str = "", author: str = "", state: ChangeState = ChangeState.OPEN
+) -> Change:
+    """Return a change of which a comment tells little: no commit ("") and, until the forge is asked, a fork's."""
+    return Change(
+        repo_id=repo,
+        number=number,
+        title=title,
+        author=author,
+        state=state,
+        head_ref="",
+        head_sha="",
+        base_ref="",
+        base_sha="",
+        from_fork=True,
+    )
+
+
 def comment_of(comment: Comment, repo: str, number: int, is_ours: Callable[[Comment], bool]) -> PostedComment:
     """Return a comment as it was posted."""
     return PostedComment(

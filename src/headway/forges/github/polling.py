@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from headway.errors import NotFound, UsageError
-from headway.forges.github.payloads import Comment, Pull, change_of, comment_of, to_list
+from headway.errors import UsageError
+from headway.forges.github.payloads import Comment, Pull, change_of, comment_of, to_list, unknown_change
 from headway.forges.model import BranchPushed, Change, ChangeMoved, ChangeState, CommentCreated, Event, EventPage
 
 if TYPE_CHECKING:
@@ -126,12 +126,10 @@ class Poller:
         by_app = comment.performed_via_github_app is not None
         if comment.user is None or comment.user.type == "Bot" or by_app or comment.updated_at != comment.created_at:
             return None  # an edited comment may not be what its author wrote
-        number = int(issue.group(1))
-        try:
-            data = self._api.get(f"/repos/{repo.name}/pulls/{number}", access).data
-        except NotFound:
+        if "/pull/" not in comment.html_url:
             return None  # an issue, not a change
-        change = change_of(to_list([data], Pull, "pull request")[0], repo.id)
+        number = int(issue.group(1))
+        change = unknown_change(repo.id, number)
         return CommentCreated(
             delivery=f"poll:comment:{comment.id}",
             change=change,

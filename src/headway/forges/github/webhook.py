@@ -30,10 +30,10 @@ from headway.forges.github.payloads import (
     login,
     repo_id,
     to_type,
+    unknown_change,
 )
 from headway.forges.model import (
     BranchPushed,
-    Change,
     ChangeLabelled,
     ChangeMoved,
     ChangeState,
@@ -179,18 +179,7 @@ def _comment(told: _Told) -> Event | None:
         return None
     merged = issue.pull_request.merged_at is not None
     state = ChangeState.MERGED if merged else ChangeState.OPEN if issue.state == "open" else ChangeState.CLOSED
-    change = Change(
-        repo_id=told.repo,
-        number=issue.number,
-        title=issue.title,
-        author=login(issue.user),
-        state=state,
-        head_ref="",
-        head_sha="",
-        base_ref="",
-        base_sha="",
-        from_fork=True,  # until the forge says otherwise
-    )
+    change = unknown_change(told.repo, issue.number, title=issue.title, author=login(issue.user), state=state)
     return CommentCreated(
         delivery=told.delivery,
         change=change,
