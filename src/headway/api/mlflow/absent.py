@@ -5,10 +5,12 @@ from __future__ import annotations
 import re
 
 _FAMILIES = (
-    ("traces", r"traces|assessments|trace-metrics|correlation"),
+    ("traces", r"[\w-]*traces?[\w-]*|assessments|correlation"),
     ("AI gateway", r"gateway[\w-]*|endpoints|secrets|model-definitions|guardrails|budgets"),
     ("webhooks", r"webhooks"),
     ("prompts", r"prompts|prompt-optimization|optimize-prompts"),
+    ("demonstrations and evaluations on the server", r"demo|genai"),
+    ("telemetry of its pages", r"ui-telemetry"),
     ("scorers", r"scorers|online-scoring|scorer"),
     ("evaluation datasets", r"datasets"),
     ("workspaces", r"workspaces"),
@@ -21,7 +23,11 @@ _FAMILIES = (
     ("presigned addresses", r"presigned[\w-]*"),
 )
 _PREFIX = re.compile(r"/(?:ajax-)?api/[23]\.0/(?:mlflow(?:-artifacts)?/)?(?:artifacts/(?=presigned))?([\w-]+)")
-_OTHER = {"/v1/traces": "traces", "/graphql": "GraphQL"}
+_OTHER = {
+    "/v1/traces": "traces",
+    "/graphql": "GraphQL",
+    "/ajax-api/2.0/mlflow/runs/create-promptlab-run": "prompts",
+}
 
 
 def absent_family(path: str) -> str:

@@ -5,11 +5,13 @@ Every path becomes a checked key first, and is looked at again at the moment of 
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any
 
 from headway.api.mlflow.access import check_run_write, is_attempt, refuse_attempt
+from headway.api.mlflow.admit import may_touch
 from headway.api.mlflow.route import Access, StreamCall, StreamRoute
-from headway.api.mlflow.streams import off_loop, query_of, send_file, send_json, take_upload
+from headway.api.mlflow.streams import off_loop, query_of, send_file, send_json, take_small_body, take_upload
 from headway.blobs.keys import checked_key, joined_key
 from headway.errors import NotFound, NotThereYet, Refused, UsageError
 from headway.registry.folders import is_registered, is_sealed, key_of, owner_of, run_location
@@ -27,11 +29,16 @@ if TYPE_CHECKING:
     from headway.auth.model import Principal
     from headway.blobs.base import BlobStore
 
+_MOST_FROM_PAGE = 10 * 1024 * 1024  # MLflow's limit for its page, which sends text that somebody typed
+# Parts that are empty or dots, an encoding that is left over, and what begins or ends a path on other systems.
+_CLIMBING = re.compile(r"(?:^|/)\.{0,2}(?:/|$)|%[0-9A-Fa-f]{2}|[\\#?:]")
 
-def check_may_write(tx: Connection, principal: Principal, key: str) -> None:
-    """Let people write anywhere, a training below its own run and the models it made; nobody what is registered.
+
+def check_may_write(tx: Connection, principal: Principal, key: str, access: Access = Access.WRITE) -> None:
+    """Let people write in their projects, a training below its own run and the models it made; nobody what is registered.
 
     Raises:
+        NotFound: it is of a project that the caller may not write to.
         Refused: not this principal, or a registered version was digested from these bytes.
     """
     if is_attempt(principal):
@@ -42,6 +49,8 @@ def check_may_write(tx: Connection, principal: Principal, key: str) -> None:
                 hint="log artifacts inside the run that the task was given",
             )
         check_run_write(RunStore(tx), principal, owner.run_id)
+    elif not may_touch(tx, principal, key, access=access, is_folder=access is Access.MAINTAIN):
+        raise _no_such(key)
     if is_sealed(tx, key):
         raise Refused(
             f"{key!r} belongs to a registered model version and may not change",
@@ -51,13 +60,15 @@ def check_may_write(tx: Connection, principal: Principal, key: str) -> None:
 
 
 def check_may_read(tx: Connection, principal: Principal, key: str) -> None:
-    """Let people read everything, a training what lies in its experiment or is a registered version."""
+    """Let people read what is of their projects, a training what lies in its experiment or is a registered version."""
     if not is_attempt(principal):
+        if not may_touch(tx, principal, key, access=Access.READ):
+            raise _no_such(key)
         return
     owner = owner_of(tx, key) if key else None
     if owner is not None and owner.experiment_id == principal.experiment_id:
         return
-    if not key or not is_registered(tx, key):
+    if not key or not (is_registered(tx, key) and may_touch(tx, principal, key, access=Access.READ)):
         raise Refused(
             f"{key or 'the root'!r} lies outside of this attempt's experiment",
             hint="read other data through the task's inputs, and models as models:/name@alias",
@@ -75,16 +86,27 @@ def _shown(size: int, is_dir: bool, path: str) -> dict[str, Any]:  # noqa: FBT00
     return {"path": path, "is_dir": True} if is_dir else {"path": path, "is_dir": False, "file_size": size}
 
 
-def _key(call: StreamCall) -> str:
+def key_of_path(call: StreamCall) -> str:
+    """Return the key that a path of the proxy names."""
     # The server decoded the path once; what is still encoded after that is refused, not decoded again.
-    return checked_key(call.path["path"])
+    return checked_path(call.path["path"])
+
+
+def checked_path(path: str) -> str:
+    """Return a path that stays below its root; what climbs, or could, is told as MLflow tells it and no more."""
+    try:
+        return checked_key(path)
+    except UsageError as error:
+        if _CLIMBING.search(path):
+            raise UsageError("Invalid path", cause=error.cause, hint=error.hint) from None
+        raise
 
 
 # --- the proxy --------------------------------------------------------------------------------------
 
 
 async def _upload(call: StreamCall) -> None:
-    key = _key(call)
+    key = key_of_path(call)
     await _store(call, lambda _tx: key)
 
 
@@ -100,7 +122,7 @@ async def _store(call: StreamCall, find: Callable[[Connection], str]) -> None:
 
 
 async def _download(call: StreamCall) -> None:
-    await _send(call, _key(call))
+    await _send(call, key_of_path(call))
 
 
 async def _send(call: StreamCall, key: str) -> None:
@@ -108,18 +130,23 @@ async def _send(call: StreamCall, key: str) -> None:
         with call.database.read() as tx:
             check_may_read(tx, call.principal, key)
 
-    if is_attempt(call.principal):
+    if call.principal.reach is not None:
         await off_loop(check)
     await send_file(call, call.blobs, key)
 
 
 async def _list(call: StreamCall) -> None:
-    path = query_of(call).get("path", "").rstrip("/")
-    folder = checked_key(path) if path else ""
+    path = query_of(call).get("path", "")
+    folder = _folder(path)
 
     def find() -> list[dict[str, Any]]:
         with call.database.read() as tx:
-            check_may_read(tx, call.principal, folder)
+            if not is_attempt(call.principal):
+                # A folder that is hidden looks like one that is empty.
+                if not may_touch(tx, call.principal, folder, access=Access.READ, is_folder=True):
+                    return []
+            else:
+                check_may_read(tx, call.principal, folder)
         found = call.blobs.list(folder)
         return [_shown(each.size, each.is_dir, each.key.rsplit("/", 1)[-1]) for each in found]
 
@@ -128,45 +155,17 @@ async def _list(call: StreamCall) -> None:
 
 
 async def _delete(call: StreamCall) -> None:
-    key = _key(call)
+    key = key_of_path(call)
 
     def remove() -> None:
         refuse_attempt(call.principal, "delete artifacts")
         with call.database.read() as tx:
             check_may_write(tx, call.principal, key)
-        if call.blobs.stat(key) is None:
-            raise NotFound(f"No such artifact: '{key}'")
-        call.blobs.delete(key)
+        if call.blobs.stat(key) is not None:  # what is gone already is fine, as in MLflow
+            call.blobs.delete(key)
 
     await off_loop(remove)
     await send_json(call, {})
-
-
-async def _not_direct(_call: StreamCall) -> None:
-    raise _no_direct_access()
-
-
-async def _no_multipart(call: StreamCall) -> None:
-    key = _key(call)
-
-    def check() -> None:
-        with call.database.read() as tx:
-            check_may_write(tx, call.principal, key)
-
-    await off_loop(check)
-    raise _no_direct_access()
-
-
-async def _no_presigned(call: StreamCall) -> None:
-    _key(call)
-    raise _no_direct_access()
-
-
-def _no_direct_access() -> NotThereYet:
-    return NotThereYet(
-        "multipart and presigned transfers are not offered: artifacts stream through the server",
-        hint="upload and download them whole, as the client does by itself",
-    )
 
 
 # --- by run, model and version ----------------------------------------------------------------------
@@ -210,11 +209,13 @@ async def _list_model(call: StreamCall) -> None:
 
 
 async def _send_listing(call: StreamCall, path: str, find: Callable[[Connection], tuple[str, str]]) -> None:
+    folder = _folder(path)
+
     def work() -> dict[str, Any]:
         with call.database.read() as tx:
             location, root = find(tx)
             check_may_read(tx, call.principal, root)
-        files = listing(call.blobs, root, path.rstrip("/"))
+        files = listing(call.blobs, root, folder)
         return {"root_uri": location, **({"files": files} if files else {})}
 
     await send_json(call, await off_loop(work))
@@ -230,6 +231,8 @@ async def _get_of_run(call: StreamCall) -> None:
 
 async def _get_of_model(call: StreamCall) -> None:
     path = query_of(call).get("artifact_file_path", "")
+    if not path:
+        raise UsageError('Request must include the "artifact_file_path" query parameter.')
     await _send_below(call, path, lambda tx: _model_root(tx, call.path["model_id"])[1])
 
 
@@ -248,7 +251,7 @@ async def _get_of_version(call: StreamCall) -> None:
 async def _send_below(call: StreamCall, path: str, find: Callable[[Connection], str]) -> None:
     if not path:
         raise _missing("path")
-    checked_key(path)
+    checked_path(path)
 
     def key() -> str:
         with call.database.read() as tx:
@@ -262,17 +265,41 @@ async def _upload_to_run(call: StreamCall) -> None:
     run_id, path = query.get("run_id") or query.get("run_uuid") or "", query.get("path", "")
     for name, value in (("run_uuid", run_id), ("path", path)):
         if not value:
-            raise _missing(name)
+            raise UsageError(f"Request must specify {name}.")
+    checked_path(path)
+    body = await take_small_body(call, _MOST_FROM_PAGE)
+    if body is None:
+        raise UsageError("Artifact size is too large. Max size is 10MB.", hint="upload it with MLflow's client")
+    if not body:
+        raise UsageError("Request must specify data.")
 
-    checked_key(path)
-    await _store(call, lambda tx: joined_key(_run_root(tx, run_id)[1], path))
+    def store() -> None:
+        with call.database.read() as tx:
+            key = joined_key(_run_root(tx, run_id)[1], path)
+            check_may_write(tx, call.principal, key)
+        call.blobs.put(key, [body])
+
+    await off_loop(store)
+    await send_json(call, {})
+
+
+def _folder(path: str) -> str:
+    """Return the folder that a listing asks for; "" is the root."""
+    plain = path.rstrip("/")
+    if path and not plain:
+        raise UsageError("Invalid path")
+    return checked_path(plain) if plain else ""
 
 
 def _missing(name: str) -> UsageError:
-    return UsageError(f"Missing value for required parameter '{name}'.")
+    return UsageError(
+        f"Missing value for required parameter '{name}'. "
+        "See the API docs for more information about request parameters.",
+    )
 
 
-def _both(method: str, path: str, access: Access, serve: Callable[[StreamCall], Awaitable[None]]) -> list[StreamRoute]:
+def both(method: str, path: str, access: Access, serve: Callable[[StreamCall], Awaitable[None]]) -> list[StreamRoute]:
+    """Return the routes of a path for clients and for the browser."""
     return [
         StreamRoute(method=method, path=f"{prefix}/{path}", access=access, serve=serve)
         for prefix in ("/api/2.0", "/ajax-api/2.0")
@@ -282,19 +309,13 @@ def _both(method: str, path: str, access: Access, serve: Callable[[StreamCall], 
 _PROXY = "mlflow-artifacts/artifacts"
 
 ROUTES: tuple[StreamRoute, ...] = (
-    *_both("PUT", f"{_PROXY}/{{path:path}}", Access.WRITE, _upload),
-    *_both("GET", f"{_PROXY}/{{path:path}}", Access.READ, _download),
-    *_both("DELETE", f"{_PROXY}/{{path:path}}", Access.WRITE, _delete),
-    *_both("GET", _PROXY, Access.READ, _list),
-    *_both("POST", "mlflow-artifacts/mpu/create/{path:path}", Access.WRITE, _no_multipart),
-    *_both("POST", "mlflow-artifacts/mpu/complete/{path:path}", Access.WRITE, _no_multipart),
-    *_both("POST", "mlflow-artifacts/mpu/abort/{path:path}", Access.WRITE, _no_multipart),
-    *_both("GET", "mlflow-artifacts/presigned/{path:path}", Access.READ, _no_presigned),
-    *_both("POST", "mlflow/artifacts/presigned-upload-url", Access.WRITE, _not_direct),
-    *_both("POST", "mlflow/artifacts/presigned-download-url", Access.READ, _not_direct),
-    *_both("GET", "mlflow/artifacts/list", Access.READ, _list_run),
-    *_both("GET", "mlflow/logged-models/{model_id}/artifacts/directories", Access.READ, _list_model),
-    *_both("GET", "mlflow/logged-models/{model_id}/artifacts/files", Access.READ, _get_of_model),
+    *both("PUT", f"{_PROXY}/{{path:path}}", Access.WRITE, _upload),
+    *both("GET", f"{_PROXY}/{{path:path}}", Access.READ, _download),
+    *both("DELETE", f"{_PROXY}/{{path:path}}", Access.WRITE, _delete),
+    *both("GET", _PROXY, Access.READ, _list),
+    *both("GET", "mlflow/artifacts/list", Access.READ, _list_run),
+    *both("GET", "mlflow/logged-models/{model_id}/artifacts/directories", Access.READ, _list_model),
+    *both("GET", "mlflow/logged-models/{model_id}/artifacts/files", Access.READ, _get_of_model),
     StreamRoute(method="GET", path="/get-artifact", access=Access.READ, serve=_get_of_run),
     StreamRoute(method="GET", path="/model-versions/get-artifact", access=Access.READ, serve=_get_of_version),
     StreamRoute(method="POST", path="/ajax-api/2.0/mlflow/upload-artifact", access=Access.WRITE, serve=_upload_to_run),

@@ -26,6 +26,14 @@ _BLOCK = 1024 * 1024
 _RANGE = re.compile(r"bytes=([0-9]{1,18})-([0-9]{1,18})?\Z")
 # A browser must not run what a run logged, even where somebody opens it on purpose.
 _SHOWN_AS_TEXT = ("text/", "application/xml", "application/javascript", "application/xhtml", "image/svg")
+# What MLflow's server calls text, by the end of the name or by the whole of it.
+_PLAIN = frozenset(
+    {
+        *("txt", "log", "err", "cfg", "conf", "cnf", "cf", "ini", "properties", "prop", "hocon", "toml", "yaml", "yml"),
+        *("xml", "json", "js", "py", "py3", "csv", "tsv", "md", "rst", "ipynb", "MLmodel", "MLproject", "mlproject"),
+    },
+)
+_TOKEN = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+\Z")
 _SAFE_HEADERS = (
     (b"x-content-type-options", b"nosniff"),
     (b"content-security-policy", b"sandbox; default-src 'none'"),
@@ -85,10 +93,25 @@ async def take_upload(call: StreamCall, store: BlobStore, key: Callable[[], str]
     await loop.run_in_executor(_uploads, lambda: store.put(key(), blocks()))
 
 
+async def take_small_body(call: StreamCall, most: int) -> bytes | None:
+    """Return the request's whole body, or None as soon as it is longer than `most`."""
+    parts: list[bytes] = []
+    size, is_more = 0, True
+    while is_more:
+        block, is_more = await _block(call)
+        parts.append(block)
+        size += len(block)
+        if size > most:
+            return None
+    return b"".join(parts)
+
+
 async def send_file(call: StreamCall, store: BlobStore, key: str) -> None:
     """Send a file as an attachment, from the byte that a Range header names."""
     stat = await off_loop(lambda: store.stat(key))
-    if stat is None or stat.is_dir:
+    if stat is not None and stat.is_dir:
+        raise UsageError(f"Artifact path refers to a directory, not a file: '{key}'", hint="list it instead")
+    if stat is None:
         raise NotFound(f"No such artifact: '{key}'", hint="list the folder above it to see what is there")
     start, end = _wanted(call, stat.size)
     stream = await off_loop(lambda: store.open(key, start))
@@ -147,18 +170,29 @@ def _wanted(call: StreamCall, size: int) -> tuple[int, int]:
 
 def _headers(key: str, size: int, start: int, end: int) -> list[tuple[bytes, bytes]]:
     name = key.rsplit("/", 1)[-1]
-    kind = mimetypes.guess_type(name)[0] or "application/octet-stream"
-    if kind.startswith(_SHOWN_AS_TEXT):
-        kind = "text/plain; charset=utf-8"
-    plain = "".join(each if each.isascii() and each.isprintable() and each not in '"\\' else "_" for each in name)
-    disposition = f"attachment; filename=\"{plain}\"; filename*=UTF-8''{quote(name, safe='')}"
     found = [
-        (b"content-type", kind.encode()),
+        (b"content-type", _kind(name).encode()),
         (b"content-length", str(end - start).encode()),
-        (b"content-disposition", disposition.encode()),
+        (b"content-disposition", _disposition(name).encode()),
         (b"accept-ranges", b"bytes"),
         *_SAFE_HEADERS,
     ]
     if end - start != size:
         found.append((b"content-range", f"bytes {start}-{end - 1}/{size}".encode()))
     return found
+
+
+def _kind(name: str) -> str:
+    if (name.rpartition(".")[2] if "." in name else name) in _PLAIN:
+        return "text/plain"
+    kind = mimetypes.guess_type(name)[0] or "application/octet-stream"
+    return "text/plain" if kind.startswith(_SHOWN_AS_TEXT) else kind
+
+
+def _disposition(name: str) -> str:
+    if _TOKEN.match(name):
+        return f"attachment; filename={name}"
+    plain = "".join(each if each.isascii() and each.isprintable() and each not in '"\\' else "_" for each in name)
+    if plain == name:
+        return f'attachment; filename="{name}"'
+    return f"attachment; filename=\"{plain}\"; filename*=UTF-8''{quote(name, safe='')}"

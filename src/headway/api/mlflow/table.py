@@ -2,7 +2,18 @@
 
 from __future__ import annotations
 
-from headway.api.mlflow import artifacts, experiments, history, log, models, probes, registry, registry_search, runs
+from headway.api.mlflow import (
+    artifacts,
+    experiments,
+    history,
+    log,
+    models,
+    presigned,
+    probes,
+    registry,
+    registry_search,
+    runs,
+)
 from headway.api.mlflow.route import Route, StreamRoute
 
 ROUTES: tuple[Route | StreamRoute, ...] = (
@@ -15,4 +26,5 @@ ROUTES: tuple[Route | StreamRoute, ...] = (
     *registry_search.ROUTES,
     *models.ROUTES,
     *artifacts.ROUTES,
+    *presigned.ROUTES,
 )
