@@ -99,7 +99,7 @@ class Connection:
 
     def _connect(self) -> http.client.HTTPConnection:
         kind = http.client.HTTPSConnection if self._is_https else http.client.HTTPConnection
-        proxy = None if self._is_local else _proxy(self._host, is_https=self._is_https)
+        proxy = None if self._is_local else proxy_for(self._host, is_https=self._is_https)
         if proxy is None:
             made = kind(self._host, self._port, timeout=CONNECT_TIMEOUT)
         else:
