@@ -14,6 +14,7 @@ from starlette.routing import Route
 
 from headway.api.answers import Call, route
 from headway.app import App
+from headway.auth.belongs import Kind, project_of
 from headway.auth.model import Role
 from headway.blobs.base import BlobStore
 from headway.clock import SystemClock
@@ -85,6 +86,8 @@ def import_routes(app: App, writer: Writer | None = None) -> list[Route]:
 
 
 def _experiment(store: RunStore, moved: MovedExperiment) -> dict[str, Any]:
+    if moved.project and project_of(store.tx, Kind.PROJECT, moved.project) is None:
+        raise NotFound(f"there is no project {moved.project[:100]!r}", hint="GET /api/v1/projects lists them, POST makes one")
     experiment_id, became = take_experiment(store, moved)
     location = store.experiments.get(experiment_id).artifact_location
     return {"experiment_id": experiment_id, "artifact_location": location, "became": became}

@@ -36,6 +36,7 @@ def import_mlflow(
     experiment: Annotated[str, typer.Option("--experiment", help="Only the experiment of this name.")] = "",
     artifacts: Artifacts = None,
     no_artifacts: Annotated[bool, typer.Option("--no-artifacts", help="Leave the files where they are.")] = False,
+    project: Annotated[str, typer.Option("--project", help="Whose it becomes here; all members' when left out.")] = "",
     dry_run: DryRun = False,
     as_json: Json = False,
 ) -> None:
@@ -48,7 +49,7 @@ def import_mlflow(
     from headway.cli.moving.target import Target
     from headway.cli.moving.tell import Teller
 
-    wanted = Wanted(experiment=experiment, with_artifacts=not no_artifacts)
+    wanted = Wanted(experiment=experiment, project=project, with_artifacts=not no_artifacts)
     tell = Teller(as_json=as_json)
     with ExitStack() as stack:
         opened = _opened(stack, source, artifacts, wanted)

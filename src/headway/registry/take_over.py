@@ -127,7 +127,9 @@ def _take_model(tx: Connection, moved: MovedModel, *, actor: str) -> tuple[str, 
     if found is None:
         if moved.tags.get(PROMPT_TAG, "").lower() == "true":
             raise UsageError("prompts are not taken over")
-        store.create_model(moved.name, description=moved.description, tags=moved.tags, actor=actor)
+        store.create_model(
+            moved.name, description=moved.description, tags=moved.tags, actor=actor, project=moved.project
+        )
         times = {"created_at": from_millis(moved.created_at)}
         tx.execute(update(_model).where(_model.c.name == moved.name).values(**times))
         return "new", ""

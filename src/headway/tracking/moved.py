@@ -22,6 +22,7 @@ class MovedExperiment(Moved, frozen=True, kw_only=True):
 
     name: str
     artifact_location: str = ""  # "" = ours
+    project: str = ""  # whose it becomes; "" = open to all members
     creation_time: int
     last_update_time: int
     tags: dict[str, str] = {}
@@ -123,6 +124,7 @@ class MovedModel(Moved, frozen=True, kw_only=True):
     """A registered model with the versions that come along."""
 
     name: str
+    project: str = ""  # whose it becomes; "" = open to all members
     created_at: int
     updated_at: int
     description: str | None = None

@@ -47,7 +47,7 @@ def take_experiment(store: RunStore, moved: MovedExperiment) -> tuple[str, Moved
     Raises:
         UsageError: its name is that of an experiment in the trash here, or cannot be stored.
     """
-    found = store.experiments.find(moved.name)
+    found = store.experiments.find_in(moved.project, moved.name)
     if found is not None:
         if found.stage != "active" and found.creation_time != moved.creation_time:
             raise UsageError(
@@ -58,7 +58,7 @@ def take_experiment(store: RunStore, moved: MovedExperiment) -> tuple[str, Moved
         why = f"kept this server's own value of its tags {', '.join(other)}" if other else ""
         _put_experiment_tags(store, int(found.id), {k: v for k, v in moved.tags.items() if k not in found.tags})
         return found.id, MovedIn(id=moved.name, state="same", why=why)
-    made = store.experiments.create(moved.name, artifact_location=moved.artifact_location)
+    made = store.experiments.create(moved.name, artifact_location=moved.artifact_location, project=moved.project)
     store.link.run(
         "update experiment set creation_time = ?, last_update_time = ? where id = ?",
         (moved.creation_time, moved.last_update_time, int(made)),

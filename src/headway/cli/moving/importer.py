@@ -35,6 +35,7 @@ class Wanted:
     """What of a source shall come."""
 
     experiment: str = ""  # its name; "" = all
+    project: str = ""  # whose it becomes here; "" = open to all members
     with_artifacts: bool = True
 
 
@@ -78,6 +79,7 @@ class Importer:
             name=experiment.name,
             # Left where clients fetch them by themselves; everything else lies at ours.
             artifact_location=place if not self._wanted.with_artifacts and place.startswith(_REMOTE) else "",
+            project=self._wanted.project,
             creation_time=created,
             last_update_time=experiment.last_update_time or created,
             tags=pairs(experiment.tags),
@@ -209,7 +211,7 @@ class Importer:
                     moved.append(self._places.moved(version))
                 except (HeadwayError, ValueError) as error:
                     self.outcome.problem(f"model {model.name!r} version {version.version}", str(error))
-            became = self._target.model(registered_model(model, moved))
+            became = self._target.model(registered_model(model, moved, self._wanted.project))
             for each in became:
                 if each.state == "refused":
                     self.outcome.problem(f"model {each.id}", each.why)

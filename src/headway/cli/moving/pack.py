@@ -222,13 +222,14 @@ def _path(uri: str) -> str:
     return parts.path if parts.scheme in ("", "file") else ""
 
 
-def registered_model(model: PeerModel, versions: Iterable[MovedVersion]) -> MovedModel:
+def registered_model(model: PeerModel, versions: Iterable[MovedVersion], project: str) -> MovedModel:
     """Return a registered model with the versions that come along."""
     kept = tuple(versions)
     numbers = {each.number for each in kept}
     aliases = {each.alias: int(each.version) for each in model.aliases if each.version.isdigit()}
     return MovedModel(
         name=model.name,
+        project=project,
         created_at=model.creation_timestamp,
         updated_at=model.last_updated_timestamp or model.creation_timestamp,
         description=model.description,

@@ -195,25 +195,35 @@ class PeerReader:
 
     def histories(self, run_ids: Sequence[str], key: str) -> dict[str, list[PeerPoint]]:
         """Return every point of one metric of many runs, by run: in few requests where the histories are short."""
-        found: dict[str, list[PeerPoint]] = {}
+        found: dict[str, list[PeerPoint]] = {each: [] for each in run_ids}
+        for run_id, point in self.points(run_ids, key):
+            found[run_id].append(point)
+        return found
+
+    def points(self, run_ids: Sequence[str], key: str) -> Iterator[tuple[str, PeerPoint]]:
+        """Yield the same point by point, those of a run together, so that a long history need not be held."""
         for start in range(0, len(run_ids), _BULK_RUNS):
             some = run_ids[start : start + _BULK_RUNS]
-            query: Query = {"run_id": list(some), "metric_key": key, "max_results": _POINTS_PAGE}
-            try:
-                bulk = self.connection.get("/ajax-api/2.0/mlflow/metrics/get-history-bulk", _Bulk, query).metrics
-            except (NotFound, Refused):  # a server without the browser's routes
-                found |= {each: list(self.history(each, key)) for each in some}
+            bulk = self._bulk(some, key)
+            if bulk is None:
+                yield from ((each, point) for each in some for point in self.history(each, key))
                 continue
-            by_run: dict[str, list[PeerPoint]] = {each: [] for each in some}
-            for point in bulk:
-                if point.run_id in by_run:
-                    by_run[point.run_id].append(
-                        PeerPoint(key=key, value=point.value, timestamp=point.timestamp, step=point.step)
+            wanted = frozenset(some)
+            for each in bulk:
+                if each.run_id in wanted:
+                    yield (
+                        each.run_id,
+                        PeerPoint(key=key, value=each.value, timestamp=each.timestamp, step=each.step),
                     )
-            if len(bulk) >= _POINTS_PAGE:  # cut: whose history is whole cannot be told
-                by_run = {each: list(self.history(each, key)) for each in some}
-            found |= by_run
-        return found
+
+    def _bulk(self, run_ids: Sequence[str], key: str) -> tuple[_OfRun, ...] | None:
+        """Return the points of short histories in one answer; None when it was cut, or there is no such route."""
+        query: Query = {"run_id": list(run_ids), "metric_key": key, "max_results": _POINTS_PAGE}
+        try:
+            found = self.connection.get("/ajax-api/2.0/mlflow/metrics/get-history-bulk", _Bulk, query).metrics
+        except (NotFound, Refused):  # a server without the browser's routes
+            return None
+        return None if len(found) >= _POINTS_PAGE else found
 
     # --- models -----------------------------------------------------------------------------------
 
