@@ -38,8 +38,10 @@ from headway.web.guard import Receive, Scope, Send, allowed_hosts, refusal, refu
 from headway.web.pages import web_routes
 from headway.worker_child import WorkerChild
 
-_WIRE_PREFIXES = ("/api/2.0/", "/api/3.0/", "/ajax-api/")
-_WIRE_PATHS = frozenset({"/health", "/version", "/get-artifact", "/model-versions/get-artifact"})
+_WIRE_PREFIXES = ("/api/2.0", "/api/3.0/", "/ajax-api/", "/gateway/")
+_WIRE_PATHS = frozenset(
+    {"/health", "/version", "/get-artifact", "/model-versions/get-artifact", "/graphql", "/v1/traces"}
+)
 
 
 class Front:
@@ -63,7 +65,7 @@ class Front:
         reason = refusal(scope, self._hosts)
         if reason:
             await refuse(send, reason)
-        elif path.startswith(_WIRE_PREFIXES) or path in _WIRE_PATHS:
+        elif path.startswith((*_WIRE_PREFIXES, "//")) or path in _WIRE_PATHS:
             await self._wire(scope, receive, send)
         else:
             await self._rest(scope, receive, send)

@@ -11,6 +11,7 @@ _FAMILIES = (
     ("prompts", r"prompts|prompt-optimization|optimize-prompts"),
     ("demonstrations and evaluations on the server", r"demo|genai"),
     ("telemetry of its pages", r"ui-telemetry"),
+    ("assistant", r"assistant"),
     ("scorers", r"scorers|online-scoring|scorer"),
     ("evaluation datasets", r"datasets"),
     ("workspaces", r"workspaces"),
@@ -34,6 +35,8 @@ def absent_family(path: str) -> str:
     """Return the name of the family that a path belongs to, or "" when it is simply unknown."""
     if path in _OTHER:
         return _OTHER[path]
+    if path.startswith("/gateway/"):
+        return "AI gateway"
     found = _PREFIX.match(path)
     if not found:
         return ""

@@ -102,6 +102,10 @@ class MlflowWire:
             await _respond(send, 200, body)
 
     def _find(self, method: str, path: str) -> _Bound:
+        if method == "HEAD":  # the server leaves the body out
+            method = "GET"
+        if path.startswith("//"):  # an address with a slash at its end, and a path put behind it
+            path = "/" + path.lstrip("/")
         bound = self._exact.get((method, path))
         if bound is not None:
             return bound
