@@ -59,7 +59,8 @@ def compared(link: Link, column: str, op: str, value: Any) -> Condition:
     if op in ("IN", "NOT IN"):
         return Condition(f"{column} {op.lower()} ({marks(len(value))})", tuple(value))
     if op in ("LIKE", "ILIKE"):
-        column, place = (f"lower({column})", "lower(?)") if op == "ILIKE" else (column, "?")
+        lower = link.lowering(value)
+        column, place = (f"{lower}({column})", f"{lower}(?)") if op == "ILIKE" else (column, "?")
         # SQLite has no escape character unless it is given one; PostgreSQL has the backslash unless it is taken away.
         return Condition(f"{column} like {place}" + ("" if link.is_sqlite else " escape ''"), (value,))
     return Condition(f"{column} {'<>' if op == '!=' else op} ?", (value,))

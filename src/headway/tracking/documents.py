@@ -112,7 +112,9 @@ def keep_documents(link: Link, made: Sequence[Document]) -> None:
 def tagged_document(link: Link, info: InfoRow) -> bytes:
     """Return the document of a run that has nothing but tags."""
     rows = link.all("select k.name, t.value from text t join key k on k.id = t.key where t.run = ?", (info.id,))
-    return msgspec.json.encode(_plain_run(info, _Parts(tags=[(row[0], row[1]) for row in rows])))
+    plain = _plain_run(info, _Parts(tags=[(row[0], row[1]) for row in rows]))
+    del plain["outputs"]  # as MLflow answers runs/create
+    return msgspec.json.encode(plain)
 
 
 def load_run(link: Link, info: InfoRow) -> Run:
@@ -224,11 +226,9 @@ def _plain_run(info: InfoRow, parts: _Parts) -> dict[str, Any]:
         data["params"] = [{"key": name, "value": value} for name, value in parts.params]
     if parts.tags:
         data["tags"] = [{"key": name, "value": value} for name, value in parts.tags]
-    plain = {"info": plain_info(info), "data": data, "inputs": _plain_inputs(parts)}
     made = [{"model_id": model, "step": step} for model, way, step in parts.models if way == "output"]
-    if made:
-        plain["outputs"] = {"model_outputs": made}
-    return plain
+    outputs = {"model_outputs": made} if made else {}
+    return {"info": plain_info(info), "data": data, "inputs": _plain_inputs(parts), "outputs": outputs}
 
 
 def _plain_inputs(parts: _Parts) -> dict[str, Any]:

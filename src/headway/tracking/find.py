@@ -200,7 +200,7 @@ def _joined(link: Link, query: Query, start: Condition, tests: tuple[Condition, 
             continue
         kind = ENTITY_KINDS.get(order.entity)
         if kind is None:
-            raise UsageError(f"Invalid identifier type '{order.entity}' in order_by.")
+            raise UsageError(f"Invalid identifier type '{order.entity}'")
         ids = key_ids(link, query.exps, kind=kind, name=order.key)
         if not ids:
             continue

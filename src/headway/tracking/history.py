@@ -37,6 +37,15 @@ def read_history(link: Link, run: int, exp: int, *, name: str) -> list[Point]:
     return points if is_tidy else tidied(points)
 
 
-def sampled(points: Sequence[Point], steps: set[int]) -> list[Point]:
-    """Return the points whose step was chosen, by step, timestamp, value."""
-    return sorted((point for point in points if point[1] in steps), key=lambda p: (p[1], *order(p)))
+def thinned(points: Sequence[Point], most: int, *, first: int | None, last: int | None) -> list[Point]:
+    """Return at most `most` points by step, evenly chosen among those between two steps, the last one always.
+
+    As MLflow chooses: the points stand in `most` boxes of as equal size as can be, and the first of each is taken.
+    """
+    inside = [p for p in points if (first is None or p[1] >= first) and (last is None or p[1] <= last)]
+    inside.sort(key=lambda p: (p[1], *order(p)))
+    if len(inside) <= most:
+        return inside
+    size, larger = divmod(len(inside), most)
+    starts = [box * size + min(box, larger) for box in range(most)]
+    return [*(inside[start] for start in starts[:-1]), inside[-1]]

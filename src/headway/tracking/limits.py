@@ -21,6 +21,7 @@ MAX_METRICS = 1_000
 MAX_PARAMS_OR_TAGS = 100
 MAX_ENTITIES = 1_000
 MAX_BATCH_BYTES = 1_000_000
+MAX_MODELS = 4_000_000  # all descriptions of models in the tag of a run that old clients keep
 MAX_DATASET_NAME = 500
 MAX_DATASET_DIGEST = 36
 MAX_DATASET_SOURCE = 65_535
@@ -94,11 +95,16 @@ def checked_param(key: str, value: str, path: str = "") -> tuple[str, str]:
 
 def checked_tag(key: str, value: str, path: str = "") -> tuple[str, str]:
     """Return a run's tag that may be stored; a long value is cut."""
+    check_name(key, f"{path}.key" if path else "key")
+    return shortened_tag(key, value, path)
+
+
+def shortened_tag(key: str, value: str, path: str = "") -> tuple[str, str]:
+    """Return a tag with any name that is short enough; a long value is cut."""
     where = f"{path}.key" if path else "key"
-    check_name(key, where)
     if len(key) > MAX_KEY:
         raise too_long(where, MAX_KEY)
-    return key, storable(value[:MAX_TAG_VALUE], f"{path}.value" if path else "value")
+    return storable(key, where), storable(value[:MAX_TAG_VALUE], f"{path}.value" if path else "value")
 
 
 def checked_experiment_tag(key: str, value: str) -> tuple[str, str]:

@@ -35,7 +35,7 @@ class Link:
 
     def __init__(self, tx: Connection) -> None:
         """Take the driver's connection out of `tx`, beginning its transaction if nothing has yet."""
-        if not tx.in_transaction():
+        if not tx.get_execution_options().get("headway_lane", False) and not tx.in_transaction():
             tx.begin()
         self.tx = tx
         self._raw: Any = tx.connection.driver_connection
@@ -57,6 +57,14 @@ class Link:
             yield
         finally:
             self._raw.set_progress_handler(None, 0)
+
+    def lowering(self, text: str) -> str:
+        """Return the name of the function that folds the case of values to be compared with a text."""
+        if not self.is_sqlite or text.isascii():
+            return "lower"
+        # SQLite's own knows ASCII only.
+        self._raw.create_function("unicode_lower", 1, _lowered, deterministic=True)
+        return "unicode_lower"
 
     def run(self, sql: str, values: Sequence[Any] = ()) -> Any:
         """Execute one statement and return the driver's cursor."""
@@ -95,6 +103,10 @@ class Link:
         for start in range(0, len(ids), _SLICE):
             part = ids[start : start + _SLICE]
             yield from self.all(sql.replace("??", marks(len(part))), [*before, *part])
+
+
+def _lowered(value: Any) -> Any:
+    return value.lower() if isinstance(value, str) else value
 
 
 def marks(count: int) -> str:

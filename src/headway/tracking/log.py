@@ -139,7 +139,7 @@ def write_params(pen: Pen, run: RunRow, params: Iterable[tuple[str, str]], *, is
     found: dict[int, str] = dict(
         pen.link.each("select key, value from text where run = ? and key in (??)", list(wanted), before=[run.id])
     )
-    changed = [(wanted[id_][0], found[id_], wanted[id_][1]) for id_ in found if found[id_] != wanted[id_][1]]
+    changed = [(key, found[id_], value) for id_, (key, value) in wanted.items() if found.get(id_, value) != value]
     if changed and is_batch:
         told = [{"key": key, "old_value": old, "new_value": new} for key, old, new in changed]
         raise UsageError(

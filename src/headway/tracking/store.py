@@ -25,7 +25,14 @@ from headway.tracking.fold import Tails, fold
 from headway.tracking.history import read_history
 from headway.tracking.inputs import write_datasets, write_models
 from headway.tracking.keys import Keys, find_key
-from headway.tracking.limits import checked_param, checked_tag, experiment_number
+from headway.tracking.limits import (
+    MAX_MODELS,
+    check_length,
+    checked_param,
+    checked_tag,
+    experiment_number,
+    shortened_tag,
+)
 from headway.tracking.link import Link
 from headway.tracking.log import (
     Pen,
@@ -114,7 +121,8 @@ class RunStore:
     ) -> str:
         """Start a run in an active experiment and return its id; its name is made up when it has none."""
         exp = self._active_experiment(experiment_id)
-        pairs = dict(checked_tag(key, value, f"tags[{i}]") for i, (key, value) in enumerate((tags or {}).items()))
+        # As with MLflow, a new run's tags may have names that could not be set later.
+        pairs = dict(shortened_tag(key, value, f"tags[{i}]") for i, (key, value) in enumerate((tags or {}).items()))
         tagged = pairs.get(NAME_TAG, "")
         if name and tagged and name != tagged:
             raise UsageError(
@@ -246,7 +254,8 @@ class RunStore:
             known = json.loads(before or "[]")
         except ValueError:
             known = []
-        write_tags(self._pen, run, [checked_tag(_MODELS_TAG, json.dumps([*known, model]))])
+        text = json.dumps([*known, model])
+        write_tags(self._pen, run, [(_MODELS_TAG, check_length(text, _MODELS_TAG, MAX_MODELS))])  # cut, it were no JSON
 
     # --- reading ---
 

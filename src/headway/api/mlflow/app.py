@@ -239,8 +239,12 @@ def _header(scope: Any, name: bytes) -> str | None:
 
 
 def _check_content_type(scope: Any) -> None:
-    # A browser sends text/plain and forms across sites without asking; JSON it does not.
-    given = _header(scope, b"content-type") or ""
+    # A browser sends text/plain and forms across sites without asking; JSON it does not, nor DELETE or PATCH at all.
+    if scope["method"] in ("DELETE", "PATCH"):
+        return
+    given = _header(scope, b"content-type")
+    if given is None:
+        raise UsageError("Bad Request. Content-Type header is missing.")
     if given.partition(";")[0].strip().lower() != "application/json":
         raise UsageError("Bad Request. Content-Type must be one of ['application/json'].")
 

@@ -76,7 +76,7 @@ class Decoder:
         """Return the first required field that is absent or empty, or ""."""
         for name in self._required:
             value = getattr(message, name)
-            if value in (None, "", []):
+            if value in (None, "") or (value == [] and self._fields[name].default_factory is list):
                 if name == "run_id" and self._has_uuid and message.run_uuid:
                     continue
                 return name

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from headway.api.mlflow.access import check_experiment, is_attempt, refuse_attempt
-from headway.api.mlflow.route import AJAX, AJAX3, API, API3, Access, Call, Message, Route
+from headway.api.mlflow.route import AJAX, AJAX3, API, API3, Access, Call, Int64, Message, Route
 from headway.errors import NotFound, UsageError
 from headway.tracking.limits import experiment_number
 from headway.tracking.link import marks
@@ -72,7 +72,7 @@ class SetTag(Message):
 class Search(Message):
     """experiments/search."""
 
-    max_results: int | None = None
+    max_results: Int64 = 0  # what protobuf reads where it is left out; then it is refused, as there
     page_token: str = ""
     filter: str = ""
     order_by: list[str] = msgspec.field(default_factory=list)
@@ -162,13 +162,15 @@ def _search(call: Call, asked: Search) -> dict[str, Any]:
     page = search_experiments(
         call.store.experiments,
         stages=stages_of(asked.view_type),
-        max_results=1000 if asked.max_results is None else asked.max_results,
+        max_results=asked.max_results,
         filter_text=asked.filter,
         order_by=asked.order_by,
         token=asked.page_token,
         only=only,
     )
-    answer: dict[str, Any] = {"experiments": [plain_experiment(found) for found in page.items]}
+    answer: dict[str, Any] = {}
+    if page.items:
+        answer["experiments"] = [plain_experiment(found) for found in page.items]
     if page.next_token:
         answer["next_page_token"] = page.next_token
     return answer
@@ -196,7 +198,7 @@ def _search_datasets(call: Call, asked: SearchDatasets) -> dict[str, Any]:
         if context is not None:
             summary["context"] = context
         found[exp, name, digest, context] = summary
-    return {"dataset_summaries": list(found.values())}
+    return {"dataset_summaries": list(found.values())} if found else {}
 
 
 def _route(method: str, path: str, message: type[Message], answer: Any, **more: Any) -> Route:

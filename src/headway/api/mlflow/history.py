@@ -9,9 +9,9 @@ from typing import Any
 import msgspec
 
 from headway.api.mlflow.access import check_run_read
-from headway.api.mlflow.route import AJAX, BOTH, Access, Call, Message, Route
-from headway.errors import UsageError
-from headway.tracking.history import read_history, sampled
+from headway.api.mlflow.route import AJAX, BOTH, Access, Call, Int64, Message, Route
+from headway.errors import NotFound, UsageError
+from headway.tracking.history import read_history, thinned
 from headway.tracking.points import Point
 
 _MOST_RUNS = 100
@@ -25,7 +25,7 @@ class GetHistory(Message):
     run_id: str = ""
     run_uuid: str = ""
     metric_key: str = ""
-    max_results: int | None = None
+    max_results: Int64 | None = None
     page_token: str = ""
 
 
@@ -34,17 +34,17 @@ class Bulk(Message):
 
     run_id: list[str] = msgspec.field(default_factory=list)
     metric_key: str | None = None
-    max_results: int = _MOST_BULK
+    max_results: Int64 = _MOST_BULK
 
 
 class BulkInterval(Message):
     """metrics/get-history-bulk-interval."""
 
-    run_ids: list[str] = msgspec.field(default_factory=list)
+    run_ids: list[str] | None = None
     metric_key: str = ""
-    start_step: int | None = None
-    end_step: int | None = None
-    max_results: int = _MOST_PER_RUN
+    start_step: Int64 | None = None
+    end_step: Int64 | None = None
+    max_results: Int64 = _MOST_PER_RUN
 
 
 class _Point(msgspec.Struct, gc=False):
@@ -76,13 +76,18 @@ def _get(call: Call, asked: GetHistory) -> dict[str, Any]:
             answer["next_page_token"] = base64.b64encode(b'{"offset": %d}' % end).decode()
         points = points[offset:end]
     key = asked.metric_key
-    answer["metrics"] = [_Point(key, _shown(value), stamp, step) for stamp, step, value in points]
+    if points:
+        answer["metrics"] = [_Point(key, _shown(value), stamp, step) for stamp, step, value in points]
     return answer
 
 
 def _points(call: Call, run_id: str, key: str) -> list[Point]:
-    check_run_read(call.store, call.principal, run_id)
-    run = call.store.row(run_id)
+    """Return a history; a run that is not there has none, as MLflow sees it."""
+    try:
+        check_run_read(call.store, call.principal, run_id)
+        run = call.store.row(run_id)
+    except NotFound:
+        return []
     return read_history(call.store.link, run.id, run.exp, name=key)
 
 
@@ -124,29 +129,22 @@ def _bulk(call: Call, asked: Bulk) -> dict[str, Any]:
 
 def _interval(call: Call, asked: BulkInterval) -> dict[str, Any]:
     _check_interval(asked)
-    by_run = {run_id: _points(call, run_id, asked.metric_key) for run_id in dict.fromkeys(asked.run_ids)}
-    low, high = asked.start_step, asked.end_step
-    ends: set[int] = set()
-    steps: set[int] = set()
-    for points in by_run.values():
-        inside = {p[1] for p in points if (low is None or p[1] >= low) and (high is None or p[1] <= high)}
-        if inside:
-            ends |= {min(inside), max(inside)}
-            steps |= inside
-    chosen = _thinned(sorted(steps), asked.max_results) | ends
+    run_ids = asked.run_ids or []
+    known = {run_id: _points(call, run_id, asked.metric_key) for run_id in dict.fromkeys(run_ids)}
     found: list[_RunPoint] = []
-    for run_id in sorted(by_run):
-        points = sampled(by_run[run_id], chosen)[:_MOST_PER_RUN]
+    for run_id in run_ids:
+        points = thinned(known[run_id], asked.max_results, first=asked.start_step, last=asked.end_step)
         found += [_RunPoint(asked.metric_key, _shown(v), stamp, step, run_id) for stamp, step, v in points]
-    return {"metrics": found}
+    return {"metrics": found} if found else {}
 
 
 def _check_interval(asked: BulkInterval) -> None:
     see = " See the API docs for more information about request parameters."
-    if len(asked.run_ids) > _MOST_RUNS:
+    count = len(asked.run_ids or ())
+    if count > _MOST_RUNS:
         raise UsageError(
             f"GetMetricHistoryBulkInterval request must specify at most {_MOST_RUNS} run_ids. "
-            f"Received {len(asked.run_ids)} run_ids.{see}",
+            f"Received {count} run_ids.{see}",
         )
     if not 1 <= asked.max_results <= _MOST_PER_RUN:
         raise UsageError(f"max_results must be between 1 and {_MOST_PER_RUN}.{see}")
@@ -157,14 +155,6 @@ def _check_interval(asked: BulkInterval) -> None:
         raise UsageError(
             f"end_step must be greater than start_step. Found start_step={low} and end_step={high}.",
         )
-
-
-def _thinned(steps: list[int], most: int) -> set[int]:
-    """Choose evenly spaced steps, the last one always."""
-    if len(steps) <= most:
-        return set(steps)
-    every = len(steps) / most
-    return {steps[min(int(index * every), len(steps) - 1)] for index in range(most)} | {steps[-1]}
 
 
 ROUTES = (

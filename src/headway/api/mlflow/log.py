@@ -12,7 +12,17 @@ from headway.api.mlflow.route import Access, Call, Message, Route
 from headway.errors import UsageError
 from headway.registry.logged import LoggedModelStore
 from headway.registry.model import ModelMetric
-from headway.tracking.limits import MAX_BATCH_BYTES, bad_value, check_batch, check_run_id, check_unique, clamped
+from headway.tracking.limits import (
+    MAX_BATCH_BYTES,
+    bad_value,
+    check_batch,
+    check_metric_name,
+    check_run_id,
+    check_unique,
+    checked_param,
+    checked_tag,
+    clamped,
+)
 from headway.tracking.model import Dataset, DatasetInput, ModelLink, Tag
 
 if TYPE_CHECKING:
@@ -112,7 +122,7 @@ class LogOutputs(Message):
     """runs/outputs."""
 
     run_id: str = ""
-    models: list[PlainModel] = msgspec.field(default_factory=list)
+    models: list[PlainModel] | None = None
 
 
 class LogModel(Message):
@@ -122,11 +132,15 @@ class LogModel(Message):
     model_json: str = ""
 
 
-def _check_point(given: LogMetric | BatchMetric, path: str = "") -> None:
-    value, stamp, step = given.value, given.timestamp, given.step
-    if not given.key or value is None or stamp is None:
-        name = "key" if not given.key else "value" if value is None else "timestamp"
+def _check_there(given: LogMetric | BatchMetric, path: str) -> None:
+    if not given.key or given.value is None or given.timestamp is None:
+        name = "key" if not given.key else "value" if given.value is None else "timestamp"
         raise UsageError(f"Missing value for required parameter '{path}{name}'.{_SEE_DOCS}")
+
+
+def _check_point(given: LogMetric | BatchMetric, path: str = "") -> None:
+    _check_there(given, path)
+    value, stamp, step = given.value, given.timestamp or 0, given.step
     if not 0 <= stamp < _LONG:
         raise bad_value(
             f"{path}timestamp",
@@ -169,6 +183,14 @@ def _delete_tag(call: Call, asked: SetTag) -> None:
 
 
 def _log_batch(call: Call, asked: LogBatch) -> None:
+    try:
+        _log_checked_batch(call, asked)
+    except UsageError:
+        _complain(asked)
+        raise
+
+
+def _log_checked_batch(call: Call, asked: LogBatch) -> None:
     check_run_id(asked.run_id)
     for index, point in enumerate(asked.metrics):
         # The path is spelled only for a point that may be wrong.
@@ -176,10 +198,7 @@ def _log_batch(call: Call, asked: LogBatch) -> None:
             _check_point(point, f"metrics[{index}].")
         if not -_LONG <= point.step < _LONG:
             _check_point(point, f"metrics[{index}].")
-    for what, items in (("params", asked.params), ("tags", asked.tags)):
-        for index, each in enumerate(items):
-            if not each.key:
-                raise UsageError(f"Missing value for required parameter '{what}[{index}].key'.{_SEE_DOCS}")
+    _check_keys(asked)
     check_batch(asked.metrics, asked.params, asked.tags)
     check_unique(param.key for param in asked.params)
     check_run_write(call.store, call.principal, asked.run_id)
@@ -192,6 +211,28 @@ def _log_batch(call: Call, asked: LogBatch) -> None:
     of_models = [point for point in asked.metrics if point.model_id]
     if of_models:
         _log_model_metrics(call, asked.run_id, of_models)
+
+
+def _check_keys(asked: LogBatch) -> None:
+    for what, items in (("params", asked.params), ("tags", asked.tags)):
+        for index, each in enumerate(items):
+            if not each.key:
+                raise UsageError(f"Missing value for required parameter '{what}[{index}].key'.{_SEE_DOCS}")
+
+
+def _complain(asked: LogBatch) -> None:
+    """Of all that is wrong with a batch, say what MLflow says first."""
+    for index, point in enumerate(asked.metrics):
+        _check_there(point, f"metrics[{index}].")
+    _check_keys(asked)
+    check_run_id(asked.run_id)
+    for index, point in enumerate(asked.metrics):
+        check_metric_name(point.key, f"metrics[{index}].name")
+        _check_point(point, f"metrics[{index}].")
+    for index, each in enumerate(asked.params):
+        checked_param(each.key, each.value, f"params[{index}]")
+    for index, each in enumerate(asked.tags):
+        checked_tag(each.key, each.value, f"tags[{index}]")
 
 
 def _log_model_metrics(call: Call, run_id: str, points: Sequence[LogMetric | BatchMetric]) -> None:
@@ -228,9 +269,8 @@ def _dataset(given: PlainInput, index: int) -> DatasetInput:
     plain = given.dataset
     if plain is None:
         raise UsageError(f"Missing value for required parameter 'datasets[{index}].dataset'.{_SEE_DOCS}")
-    for name in ("name", "digest", "source_type", "source"):
-        if not getattr(plain, name):
-            raise UsageError(f"Missing value for required parameter 'datasets[{index}].dataset.{name}'.{_SEE_DOCS}")
+    if not plain.name:
+        raise UsageError(f"Missing value for required parameter 'datasets[{index}].dataset.name'.{_SEE_DOCS}")
     return DatasetInput(
         dataset=Dataset(
             name=plain.name,
@@ -246,7 +286,9 @@ def _dataset(given: PlainInput, index: int) -> DatasetInput:
 
 def _log_outputs(call: Call, asked: LogOutputs) -> None:
     check_run_write(call.store, call.principal, asked.run_id)
-    call.store.log_outputs(asked.run_id, [ModelLink(model_id=each.model_id, step=each.step) for each in asked.models])
+    call.store.log_outputs(
+        asked.run_id, [ModelLink(model_id=each.model_id, step=each.step) for each in asked.models or ()]
+    )
 
 
 def _log_model(call: Call, asked: LogModel) -> None:
@@ -258,10 +300,14 @@ def _log_model(call: Call, asked: LogModel) -> None:
     missing = {"artifact_path", "flavors", "utc_time_created", "run_id"} - set(model if isinstance(model, dict) else ())
     if missing:
         raise UsageError(f"Model json is missing mandatory fields: {missing}")
-    flavors = {
-        name: value for name, value in model["flavors"].items() if name == "python_function" or value is not None
-    }
-    call.store.log_model(asked.run_id, {**model, "flavors": flavors})
+    told = {name: model.get(name) for name in ("run_id", "artifact_path", "utc_time_created", "model_uuid")}
+    flavors = model["flavors"] if isinstance(model["flavors"], dict) else {}
+    told["flavors"] = {name: _without_config(value) for name, value in flavors.items()}
+    call.store.log_model(asked.run_id, told)
+
+
+def _without_config(flavor: Any) -> Any:
+    return {name: value for name, value in flavor.items() if name != "config"} if isinstance(flavor, dict) else flavor
 
 
 def _route(path: str, message: type[Message], answer: Any, required: tuple[str, ...], **more: Any) -> Route:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import msgspec
 
@@ -31,12 +31,17 @@ AJAX3 = "/ajax-api/3.0/mlflow/"
 BOTH = (API, AJAX)
 
 
+# What both databases and protobuf can hold; what is greater is refused with the field's name.
+Int64 = Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)]
+
+
 class Access(Enum):
     """What a caller must be allowed; every route declares one, and a test walks the table."""
 
     OPEN = "open"  # the probes: no login
     READ = "read"  # viewer
     WRITE = "write"  # contributor
+    MAINTAIN = "maintain"  # maintainer: what cannot be taken back
     ADMIN = "admin"
 
 

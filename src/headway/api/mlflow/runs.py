@@ -8,7 +8,7 @@ import msgspec
 
 from headway.api.mlflow.access import check_experiment, check_run_read, check_run_write, is_attempt
 from headway.api.mlflow.experiments import PlainTag, stages_of
-from headway.api.mlflow.route import Access, Call, Message, Route
+from headway.api.mlflow.route import Access, Call, Int64, Message, Route
 from headway.errors import UsageError
 from headway.tracking.documents import documents, plain_info
 from headway.tracking.find import Query, find_runs
@@ -31,7 +31,7 @@ class CreateRun(Message):
     experiment_id: str = ""
     user_id: str = ""
     run_name: str = ""
-    start_time: int | None = None
+    start_time: Int64 | None = None
     tags: list[PlainTag] = msgspec.field(default_factory=list)
 
 
@@ -48,7 +48,7 @@ class UpdateRun(Message):
     run_id: str = ""
     run_uuid: str = ""
     status: str | int | None = None
-    end_time: int | None = None
+    end_time: Int64 | None = None
     run_name: str = ""
 
 
@@ -58,7 +58,7 @@ class SearchRuns(Message):
     experiment_ids: list[str] = msgspec.field(default_factory=list)
     filter: str = ""
     run_view_type: str | int = "ACTIVE_ONLY"
-    max_results: int = 1000
+    max_results: Int64 = 1000
     order_by: list[str] = msgspec.field(default_factory=list)
     page_token: str = ""
 
@@ -132,10 +132,12 @@ def _restore(call: Call, asked: ByRun) -> None:
 
 
 def _search(call: Call, asked: SearchRuns) -> Found:
-    if not 0 <= asked.max_results <= _MAX_RESULTS:
-        raise bad_value("max_results", asked.max_results, f" It must be at least 1 and at most {_MAX_RESULTS}.")
-    if asked.max_results == 0:
-        raise UsageError("Invalid value 0 for parameter 'max_results' supplied. It must be at least 1.")
+    if asked.max_results < 1:
+        raise UsageError(
+            f"Invalid value {asked.max_results} for parameter 'max_results' supplied. It must be a positive integer",
+        )
+    if asked.max_results > _MAX_RESULTS:
+        raise bad_value("max_results", asked.max_results, f" It must be at most {_MAX_RESULTS}.")
     exps = [experiment_number(each) for each in asked.experiment_ids]
     if is_attempt(call.principal):
         exps = [exp for exp in exps if str(exp) == call.principal.experiment_id]
