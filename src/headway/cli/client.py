@@ -7,7 +7,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, TYPE_CHECKING, Any
 
 from headway import __version__
 from headway.cli.credentials import kept_token
@@ -28,6 +28,9 @@ from headway.errors import (
     Unreachable,
     UsageError,
 )
+
+if TYPE_CHECKING:
+    from headway.tracking.peer.reader import PeerReader
 
 LOGIN_HINT = "printf %s TOKEN | headway login --token-stdin"
 
@@ -119,6 +122,13 @@ class Client:
         if answer.status >= 400:
             raise self._failure(f"PUT {path}", answer.status, _read(answer.content))
 
+    def reader(self) -> PeerReader:
+        """Return what reads this server page by page, as it reads any other that speaks MLflow's wire."""
+        from headway.tracking.peer.connection import Login, PeerConnection
+        from headway.tracking.peer.reader import PeerReader
+
+        return PeerReader(PeerConnection(self.url, login=Login(token=self._token)))
+
     def another(self) -> Client:
         """Return a client of the same server with a connection of its own, for another thread."""
         return Client(self.url, self._token, is_local=self.is_local)
@@ -196,7 +206,7 @@ def connect(*, start: bool = True) -> Client:
             f"note: the server is version {found.get('version')}, this terminal {__version__}: "
             "`headway server stop`, and the next command starts the same version"
         )
-    return Client(_loopback(found), given or _admin_token(data))
+    return Client(_loopback(found), given or admin_token(data))
 
 
 def server_url() -> str:
@@ -212,7 +222,8 @@ def _loopback(found: dict[str, Any]) -> str:
     return f"http://[{host}]:{port}" if ":" in str(host) else f"http://{host}:{port}"
 
 
-def _admin_token(data: Path) -> str:
+def admin_token(data: Path) -> str:
+    """Return the token that a data directory keeps for the terminal beside it, "" when there is none."""
     try:
         return (data / "admin-token").read_text().strip()
     except OSError:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -138,21 +139,36 @@ def delete(run: RunId, yes: Yes = False, as_json: Json = False) -> None:
         say(f"deleted {run_id[:8]}")
 
 
+class Format(StrEnum):
+    """What `runs export` writes."""
+
+    CSV = "csv"
+    JSON = "json"
+    PARQUET = "parquet"
+
+
 @app.command()
 def export(
-    into: Annotated[Path | None, typer.Argument(help="A .csv or .json file; standard output when left out.")] = None,
+    into: Annotated[Path | None, typer.Argument(help="A .csv or .json file, or a folder for Parquet.")] = None,
     where: Filter = "",
     order: Order = None,
-    limit: Limit = MOST,
-    force: Annotated[bool, typer.Option("--force", help="Write over an existing file.")] = False,
+    limit: Annotated[int | None, typer.Option("--limit", "-n", min=1, help="How many; Parquet takes all.")] = None,
+    form: Annotated[Format | None, typer.Option("--format", help="By the file's name when left out.")] = None,
+    force: Annotated[bool, typer.Option("--force", help="Write over existing files.")] = False,
     as_json: Json = False,
 ) -> None:
-    """Write runs with their params and latest metrics as CSV (or JSON): one row a run."""
-    is_csv = not as_json if into is None else into.suffix != ".json"
+    """Write runs as CSV or JSON, one row each with its latest metrics; as Parquet with every point, param and tag."""
+    wanted = form or _format(into, as_json=as_json)
+    if wanted is Format.PARQUET:
+        _export_parquet(into, where=where, order=order, limit=limit, force=force, as_json=as_json)
+        return
+    most = MOST if limit is None else limit
+    if most > MOST:
+        raise UsageError(f"CSV and JSON take at most {MOST} runs", hint="headway runs export FOLDER --format parquet")
     if into is not None and into.exists() and not force:
         raise Conflict(f"{into} is there already", hint=f"headway runs export {into} --force")
-    rows = [_row(each) for each in _find(connect(), where, order, limit)]
-    text = _csv(rows) if is_csv else json.dumps(rows, indent=2) + "\n"
+    rows = [_row(each) for each in _find(connect(), where, order, most)]
+    text = _csv(rows) if wanted is Format.CSV else json.dumps(rows, indent=2) + "\n"
     if into is None:
         say(text.rstrip("\n"))
         return
@@ -161,8 +177,38 @@ def export(
         print_json({"path": str(into), "runs": len(rows)})
     else:
         say(f"{len(rows)} runs in {into}")
-    if len(rows) == limit:
-        note(f"note: stopped at {limit} runs; --filter picks others")
+    if len(rows) == most:
+        note(f"note: stopped at {most} runs; --filter picks others, --format parquet takes all")
+
+
+def _format(into: Path | None, *, as_json: bool) -> Format:
+    if into is None:
+        return Format.JSON if as_json else Format.CSV
+    return {".json": Format.JSON, ".parquet": Format.PARQUET}.get(into.suffix, Format.CSV)
+
+
+def _export_parquet(
+    into: Path | None, *, where: str, order: str | None, limit: int | None, force: bool, as_json: bool
+) -> None:
+    import msgspec
+
+    from headway.cli.export_parquet import arrow, export_parquet
+
+    if into is None or order:
+        raise UsageError(
+            "Parquet goes into a folder, oldest run first",
+            hint="headway runs export FOLDER --format parquet, without --order",
+        )
+    if into.is_file():
+        raise Conflict(f"{into} is a file", hint="name a folder: Parquet makes four files")
+    arrow()  # before a server is started for nothing
+    reader = connect().reader()
+    with reader.connection:
+        written = export_parquet(reader, into, where=where, limit=limit, force=force)
+    if as_json:
+        print_json({"path": str(into), **msgspec.structs.asdict(written)})
+    else:
+        say(f"{written.runs} runs, {written.points} points, {written.params} params, {written.tags} tags in {into}")
 
 
 def _row(run: dict[str, Any]) -> dict[str, Any]:
