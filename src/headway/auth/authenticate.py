@@ -159,9 +159,7 @@ def principal_of(token: Token, user: User | None) -> Principal:
 
     A token whose user was never taken in is Headway's own making (`UserStore.add` comes before `mint` for people).
     """
-    role, reach = token.role, None
-    if token.kind is not TokenKind.ATTEMPT:
-        role, reach = _rights(token, user)
+    role, reach = _attempt_rights(token) if token.kind is TokenKind.ATTEMPT else _rights(token, user)
     return Principal(
         user=token.user,
         role=role,
@@ -173,6 +171,11 @@ def principal_of(token: Token, user: User | None) -> Principal:
         project=token.project,
         reach=reach,
     )
+
+
+def _attempt_rights(token: Token) -> tuple[Role, Reach]:
+    """Its own project, and what is open to all; which run of it, the wire looks at."""
+    return token.role, Reach(default=Role.NONE, projects=dict.fromkeys({NO_PROJECT, token.project}, token.role))
 
 
 def _rights(token: Token, user: User | None) -> tuple[Role, Reach | None]:

@@ -6,14 +6,16 @@ from collections.abc import Callable
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import func, select
+from sqlalchemy import func, or_, select
 
 from headway.auth.model import NO_PROJECT
+from headway.blobs.keys import parents
 from headway.db import schema
 
 if TYPE_CHECKING:
     from sqlalchemy import ColumnElement, Connection, Table
 
+_SCHEME = "mlflow-artifacts:/"
 _SHORTEST = 6  # characters of a run's id that name it
 
 
@@ -87,3 +89,21 @@ _FINDERS: dict[Kind, Callable[[Connection, str], str | None]] = {
     Kind.RELEASE: _of_repo(schema.release, "id"),
     Kind.PROJECT: _project,
 }
+
+
+def projects_at(tx: Connection, key: str, *, with_below: bool = False) -> list[str]:
+    """Return the projects of the experiments and jobs in whose folders an artifact's key lies.
+
+    `with_below` adds those whose folders lie in it: what a listing or a removal of that folder would reach.
+    """
+    experiment, places = schema.experiment, [f"{_SCHEME}{each}" for each in (key, *parents(key)) if each]
+    where: list[ColumnElement[bool]] = [experiment.c.artifact_location.in_(places)]
+    if with_below:
+        start = f"{_SCHEME}{key}/" if key else _SCHEME
+        where.append(func.substr(experiment.c.artifact_location, 1, len(start)) == start)
+    found = {str(each) for each in tx.execute(select(experiment.c.project).where(or_(*where)).distinct()).scalars()}
+    first, _, rest = key.partition("/")
+    if first == "outputs":  # what a job's task made beside its run
+        job = _job(tx, rest.partition("/")[0]) if rest else None
+        found |= {job} if job is not None else set()
+    return sorted(found)

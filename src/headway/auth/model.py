@@ -75,7 +75,8 @@ class Principal:
 
     def within(self, project: str) -> Principal:
         """Return the same caller with the role that counts in one project."""
-        return self if self.reach is None else replace(self, role=self.role_in(project))
+        role = self.role_in(project)
+        return self if role is self.role else replace(self, role=role)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -70,16 +70,17 @@ def is_sealed(tx: Connection, key: str) -> bool:
     """Tell whether changing or deleting `key` would change the bytes of a version that was registered by digest."""
     version = schema.model_version
     below = version.c.source.like(_escaped(key) + "/%", escape="\\")
-    sealed = select(version.c.number).where(version.c.digest != "", or_(_holds(key), below))
+    sealed = select(version.c.number).where(version.c.digest != "", or_(holds_key(key), below))
     return tx.execute(sealed.limit(1)).first() is not None
 
 
 def is_registered(tx: Connection, key: str) -> bool:
     """Tell whether `key` lies in the folder of a registered version."""
-    return tx.execute(select(schema.model_version.c.number).where(_holds(key)).limit(1)).first() is not None
+    return tx.execute(select(schema.model_version.c.number).where(holds_key(key)).limit(1)).first() is not None
 
 
-def _holds(key: str) -> ColumnElement[bool]:
+def holds_key(key: str) -> ColumnElement[bool]:
+    """Return the condition that a key lies in the folder of a version."""
     return schema.model_version.c.source.in_((key, *parents(key)))
 
 

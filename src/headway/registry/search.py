@@ -86,12 +86,18 @@ _OPERATORS: dict[str, Callable[[Any, Any], ColumnElement[bool]]] = {
 
 
 def search_models(
-    tx: Connection, clauses: Sequence[Clause], orders: Sequence[Order], *, limit: int, offset: int = 0
+    tx: Connection,
+    clauses: Sequence[Clause],
+    orders: Sequence[Order],
+    *,
+    limit: int,
+    offset: int = 0,
+    seen: Sequence[ColumnElement[bool]] = (),
 ) -> tuple[RegisteredModel, ...]:
-    """Return registered models; prompts only when the filter asks for them."""
+    """Return registered models; prompts only when the filter asks for them. `seen` are conditions on the models."""
     columns = {"name": _model.c.name, "last_updated_timestamp": _model.c.updated_at}
     wanted, rest = _wants_prompts(clauses)
-    query = select(_model).where(_is_prompt(_model.c.name, wanted=wanted))
+    query = select(_model).where(_is_prompt(_model.c.name, wanted=wanted), *seen)
     for clause in rest:
         query = query.where(_registry_condition(clause, columns, _model.c.name, number=0))
     ordered = _ordered(query, orders, columns, ties=[_model.c.name.asc()])
@@ -99,7 +105,13 @@ def search_models(
 
 
 def search_versions(
-    tx: Connection, clauses: Sequence[Clause], orders: Sequence[Order], *, limit: int, offset: int = 0
+    tx: Connection,
+    clauses: Sequence[Clause],
+    orders: Sequence[Order],
+    *,
+    limit: int,
+    offset: int = 0,
+    seen: Sequence[ColumnElement[bool]] = (),
 ) -> tuple[ModelVersion, ...]:
     """Return versions; those of prompts only when the filter asks for them. Newest change first by default."""
     columns: dict[str, Any] = {
@@ -112,6 +124,8 @@ def search_versions(
     }
     wanted, rest = _wants_prompts(clauses)
     query = select(_version).where(_is_prompt(_version.c.model, wanted=wanted))
+    if seen:
+        query = query.where(_version.c.model.in_(select(_model.c.name).where(*seen)))
     for clause in rest:
         query = query.where(_registry_condition(clause, columns, _version.c.model, number=_version.c.number))
     default = [_version.c.updated_at.desc(), _version.c.model.asc(), _version.c.number.desc()]

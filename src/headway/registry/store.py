@@ -331,14 +331,18 @@ class RegistryStore:
             )
         return self.get_version(name, version.number)
 
+    def move_model(self, name: str, project: str, *, actor: str = "") -> None:
+        """Put a model with all its versions into another project, or open it to all members."""
+        self.get_model(name)
+        self._touch(name, project=project)
+        self._record("registered_model", name, to_state="moved", actor=actor, reason=f"to {project or 'all members'}")
+
     def _take_for(self, name: str, project: str, *, actor: str) -> None:
-        """See that a model is there and the project's own; one that was open to all members becomes it."""
+        """See that a model is there, and the project's own or open to all members."""
         row = self.tx.execute(select(_model.c.project).where(_model.c.name == checked_model_name(name))).first()
         if row is None:
             self.create_model(name, actor=actor, project=project)
-        elif row.project == NO_PROJECT:
-            self.tx.execute(update(_model).where(_model.c.name == name).values(project=project))
-        elif row.project != project:
+        elif row.project not in (NO_PROJECT, project):
             raise Refused(
                 f"the model name {name!r} is taken by another project",
                 cause="names of models are the server's: two projects cannot share one",

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from headway.auth.visible import EVERYTHING
 from headway.errors import UsageError
 from headway.tracking.limits import experiment_number
 from headway.tracking.model import Experiment, Page
@@ -18,6 +19,7 @@ from headway.tracking.search import EXPERIMENTS, TAG, Clause, Order, parse_filte
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from headway.auth.visible import Sight
     from headway.tracking.experiments import ExperimentStore
 
 _MOST = 50_000
@@ -32,8 +34,9 @@ def search_experiments(
     order_by: Sequence[str] = (),
     token: str = "",
     only: str | None = None,
+    sight: Sight = EVERYTHING,
 ) -> Page:
-    """Return one page of experiments; `only` keeps the caller to one of them."""
+    """Return one page of the experiments in sight; `only` keeps the caller to one of them."""
     if max_results < 1:
         raise UsageError(
             f"Invalid value {max_results} for parameter 'max_results' supplied. It must be a positive integer",
@@ -46,7 +49,7 @@ def search_experiments(
     for clause in clauses:
         _check(clause)
     offset = _offset(token)
-    found = [each for each in store.all(stages) if all(matches(each, clause) for clause in clauses)]
+    found = [each for each in store.all(stages, sight=sight) if all(matches(each, clause) for clause in clauses)]
     if only is not None:
         found = [each for each in found if each.id == only]
     found = _sorted(found, order_by)

@@ -15,7 +15,13 @@ from headway.tracking.model import PARENT_TAG
 if TYPE_CHECKING:
     from headway.tracking.store import RunStore
 
-_ROLES = {Access.READ: Role.VIEWER, Access.WRITE: Role.CONTRIBUTOR, Access.ADMIN: Role.ADMIN}
+_ROLES = {
+    Access.OPEN: Role.NONE,
+    Access.READ: Role.VIEWER,
+    Access.WRITE: Role.CONTRIBUTOR,
+    Access.MAINTAIN: Role.MAINTAINER,
+    Access.ADMIN: Role.ADMIN,
+}
 _DEEPEST = 8  # nested runs
 
 
@@ -24,15 +30,23 @@ def is_attempt(principal: Principal) -> bool:
     return principal.kind is TokenKind.ATTEMPT
 
 
+def needed_role(access: Access) -> Role:
+    """Return the role that a declared permission stands for."""
+    return _ROLES[access]
+
+
 def check_access(principal: Principal, access: Access) -> None:
-    """Refuse a caller whose role does not reach; an attempt is checked run by run instead, and is never an admin."""
+    """Refuse a caller who has the role nowhere; what is asked of which project, `admit.py` looks at.
+
+    An attempt is checked run by run instead, and never does what is kept from contributors.
+    """
     if is_attempt(principal):
-        if access is Access.ADMIN:
+        if access in (Access.MAINTAIN, Access.ADMIN):
             raise Refused("an attempt's token may not do this", hint="ask with a person's token")
         return
-    if principal.role < _ROLES[access]:
+    if principal.highest < _ROLES[access]:
         raise Refused(
-            f"this needs the role {_ROLES[access].name.lower()}; {principal.user} has {principal.role.name.lower()}",
+            f"this needs the role {_ROLES[access].name.lower()}; {principal.user} has {principal.highest.name.lower()}",
             hint="ask an administrator of this server for the role",
         )
 

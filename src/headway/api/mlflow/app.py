@@ -12,17 +12,20 @@ import contextlib
 import re
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import msgspec
 
 from headway.api.mlflow.absent import absent_family
 from headway.api.mlflow.access import check_access
+from headway.api.mlflow.admit import KnownProjects, admitted, admitted_stream
 from headway.api.mlflow.decode import Decoder
 from headway.api.mlflow.errors import UnknownPath, error_answer
 from headway.api.mlflow.probes import SPOKEN_VERSION
 from headway.api.mlflow.route import Access, Call, Route, StreamCall, StreamRoute
 from headway.api.mlflow.runs import Found
+from headway.api.mlflow.streams import off_loop, query_of
 from headway.api.mlflow.table import ROUTES
 from headway.auth.model import Principal, Role
 from headway.errors import HeadwayError, NotThereYet, TooLarge, Unreachable, UsageError
@@ -77,6 +80,7 @@ class MlflowWire:
         self._blobs = blobs
         self._authenticator = authenticator
         self._readers = ThreadPoolExecutor(_READERS, thread_name_prefix="tracking-reader")
+        self._known = KnownProjects()
         self._exact, self._patterned = _match_table(ROUTES)
         self._reads_block = not database.is_sqlite
 
@@ -89,7 +93,12 @@ class MlflowWire:
             )
             return
         try:
-            bound = self._find(scope["method"], path)
+            try:
+                bound = self._find(scope["method"], path)
+            except HeadwayError:
+                # Strangers do not learn which routes there are.
+                self._authenticator.authenticate(_header(scope, b"authorization"))
+                raise
             principal = self._principal(bound.route, scope)
             if isinstance(bound.route, StreamRoute):
                 await self._stream(bound, principal, scope, receive, send)
@@ -142,7 +151,8 @@ class MlflowWire:
 
             def write(store: RunStore) -> bytes:
                 store.actor = principal.user
-                call = Call(principal=principal, store=store, path=bound.path, idempotency_key=key)
+                who = self._admitted(principal, store, bound, message)
+                call = Call(principal=who, store=store, path=bound.path, idempotency_key=key)
                 return _encoded(route.answer(call, message))
 
             return await self._writer.run(write)
@@ -160,13 +170,25 @@ class MlflowWire:
     def _read(self, bound: _Bound, principal: Principal, message: Any) -> tuple[bytes, list[Document]]:
         with self._database.read() as tx:
             store = RunStore(tx)
-            call = Call(principal=principal, store=store, path=bound.path)
+            who = self._admitted(principal, store, bound, message)
+            call = Call(principal=who, store=store, path=bound.path)
             route: Any = bound.route  # `_answer` saw that it is a Route
             with store.link.time_limit(_LONGEST_READ) if route.is_heavy else contextlib.nullcontext():
                 answer = route.answer(call, message)
         if isinstance(answer, Found):
             return answer.body, answer.made
         return _encoded(answer), []
+
+    def _admitted(self, principal: Principal, store: RunStore, bound: _Bound, message: Any) -> Principal:
+        if principal.reach is None:  # the same everywhere: the route's own permission has said it
+            return principal
+        return admitted(principal, store, bound.route, message, path=bound.path, known=self._known)
+
+    def _admitted_stream(self, call: StreamCall, route: StreamRoute) -> Principal:
+        with self._database.read() as tx:
+            return admitted_stream(
+                call.principal, RunStore(tx), route, query_of(call), path=call.path, known=self._known
+            )
 
     async def _stream(self, bound: _Bound, principal: Principal, scope: Any, receive: Receive, send: Send) -> None:
         begun = False
@@ -186,8 +208,11 @@ class MlflowWire:
             writer=self._writer,
             blobs=self._blobs,
         )
+        route: Any = bound.route  # the caller saw that it is a StreamRoute
         try:
-            await bound.route.serve(call)  # type: ignore[union-attr]  # the caller saw that it is a StreamRoute
+            if principal.reach is not None:
+                call = replace(call, principal=await off_loop(lambda: self._admitted_stream(call, route)))
+            await route.serve(call)
         except Exception as error:
             if begun:  # too late for another status: the connection must break, so that nobody takes it for whole
                 raise

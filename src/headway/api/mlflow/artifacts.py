@@ -35,7 +35,7 @@ _CLIMBING = re.compile(r"(?:^|/)\.{0,2}(?:/|$)|%[0-9A-Fa-f]{2}|[\\#?:]")
 
 
 def check_may_write(tx: Connection, principal: Principal, key: str, access: Access = Access.WRITE) -> None:
-    """Let people write in their projects, a training below its own run and the models it made; nobody what is registered.
+    """Let people write in their projects, a training below its own run and models; nobody what is registered.
 
     Raises:
         NotFound: it is of a project that the caller may not write to.
@@ -102,6 +102,11 @@ def checked_path(path: str) -> str:
         raise
 
 
+def _no_such(key: str) -> NotFound:
+    # As the reading of what is not there says it.
+    return NotFound(f"No such artifact: '{key}'", hint="list the folder above it to see what is there")
+
+
 # --- the proxy --------------------------------------------------------------------------------------
 
 
@@ -160,7 +165,7 @@ async def _delete(call: StreamCall) -> None:
     def remove() -> None:
         refuse_attempt(call.principal, "delete artifacts")
         with call.database.read() as tx:
-            check_may_write(tx, call.principal, key)
+            check_may_write(tx, call.principal, key, Access.MAINTAIN)
         if call.blobs.stat(key) is not None:  # what is gone already is fine, as in MLflow
             call.blobs.delete(key)
 
@@ -311,7 +316,7 @@ _PROXY = "mlflow-artifacts/artifacts"
 ROUTES: tuple[StreamRoute, ...] = (
     *both("PUT", f"{_PROXY}/{{path:path}}", Access.WRITE, _upload),
     *both("GET", f"{_PROXY}/{{path:path}}", Access.READ, _download),
-    *both("DELETE", f"{_PROXY}/{{path:path}}", Access.WRITE, _delete),
+    *both("DELETE", f"{_PROXY}/{{path:path}}", Access.MAINTAIN, _delete),
     *both("GET", _PROXY, Access.READ, _list),
     *both("GET", "mlflow/artifacts/list", Access.READ, _list_run),
     *both("GET", "mlflow/logged-models/{model_id}/artifacts/directories", Access.READ, _list_model),

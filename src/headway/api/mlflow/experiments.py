@@ -7,7 +7,11 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from headway.api.mlflow.access import check_experiment, is_attempt, refuse_attempt
+from headway.api.mlflow.admit import check_move
 from headway.api.mlflow.route import AJAX, AJAX3, API, API3, Access, Call, Int64, Message, Route
+from headway.auth.model import NO_PROJECT
+from headway.auth.projects import PROJECT_TAG, ProjectStore
+from headway.auth.visible import sight_text
 from headway.errors import NotFound, UsageError
 from headway.tracking.limits import experiment_number
 from headway.tracking.link import marks
@@ -111,7 +115,13 @@ def stages_of(view: str | int) -> tuple[str, ...]:
 def _create(call: Call, asked: Create) -> dict[str, Any]:
     refuse_attempt(call.principal, "create experiments")
     tags = [Tag(key=tag.key, value=tag.value) for tag in asked.tags]
-    made = call.store.experiments.create(asked.name, artifact_location=asked.artifact_location, tags=tags)
+    wanted = next((tag.value for tag in reversed(tags) if tag.key == PROJECT_TAG), NO_PROJECT)
+    made = call.store.experiments.create(
+        asked.name,
+        artifact_location=asked.artifact_location,
+        tags=tags,
+        project=ProjectStore(call.tx).for_new(call.principal, wanted),
+    )
     return {"experiment_id": made}
 
 
@@ -126,7 +136,8 @@ def _get_by_name(call: Call, asked: ByName) -> dict[str, Any]:
     if is_attempt(call.principal):
         # `set_experiment("anything")` in a training script must lead to the experiment that its run is in.
         return {"experiment": plain_experiment(store.get(call.principal.experiment_id or ""))}
-    found = store.find(asked.experiment_name)
+    sight = sight_text(call.principal, "project")
+    found = store.find(asked.experiment_name, sight=sight, project=call.principal.project)
     if found is None:
         raise NotFound(f"Could not find experiment with name '{asked.experiment_name}'")
     return {"experiment": plain_experiment(found)}
@@ -149,11 +160,15 @@ def _restore(call: Call, asked: ById) -> None:
 
 def _set_tag(call: Call, asked: SetTag) -> None:
     refuse_attempt(call.principal, "tag experiments")
+    if asked.key == PROJECT_TAG:
+        call.store.experiments.move_to(asked.experiment_id, check_move(call.tx, call.principal, asked.value))
     call.store.experiments.set_tag(asked.experiment_id, asked.key, asked.value)
 
 
 def _delete_tag(call: Call, asked: SetTag) -> None:
     refuse_attempt(call.principal, "tag experiments")
+    if asked.key == PROJECT_TAG:
+        call.store.experiments.move_to(asked.experiment_id, check_move(call.tx, call.principal, NO_PROJECT))
     call.store.experiments.delete_tag(asked.experiment_id, asked.key)
 
 
@@ -167,6 +182,7 @@ def _search(call: Call, asked: Search) -> dict[str, Any]:
         order_by=asked.order_by,
         token=asked.page_token,
         only=only,
+        sight=sight_text(call.principal, "project"),
     )
     answer: dict[str, Any] = {}
     if page.items:

@@ -7,7 +7,10 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from headway.api.mlflow.access import check_run_write, is_attempt, refuse_attempt
+from headway.api.mlflow.admit import check_move
 from headway.api.mlflow.route import Access, Call, Message, Route
+from headway.auth.model import NO_PROJECT
+from headway.auth.projects import PROJECT_TAG, ProjectStore
 from headway.auth.roles import Action, check_allowed
 from headway.clock import to_millis
 from headway.errors import Refused
@@ -165,8 +168,13 @@ def model_json(model: RegisteredModel) -> dict[str, Any]:
 
 def _create_model(call: Call, message: CreateModel) -> Any:
     check_allowed(call.principal, Action.CREATE_VERSION)
+    tags = pairs(message.tags)
     made = RegistryStore(call.tx).create_model(
-        message.name, description=message.description, tags=pairs(message.tags), actor=call.principal.user
+        message.name,
+        description=message.description,
+        tags=tags,
+        actor=call.principal.user,
+        project=ProjectStore(call.tx).for_new(call.principal, tags.get(PROJECT_TAG, NO_PROJECT)),
     )
     return {"registered_model": model_json(made)}
 
@@ -200,12 +208,18 @@ def _latest(call: Call, message: Latest) -> Any:
 def _set_model_tag(call: Call, message: SetTag) -> Any:
     store = RegistryStore(call.tx)
     _check_may_write(call, store, message.name)
+    if message.key == PROJECT_TAG:
+        refuse_attempt(call.principal, "move models")
+        store.move_model(message.name, check_move(call.tx, call.principal, message.value), actor=call.principal.user)
     store.set_model_tag(message.name, message.key, value=message.value)
 
 
 def _delete_model_tag(call: Call, message: SetTag) -> Any:
     check_allowed(call.principal, Action.CREATE_VERSION)
     refuse_attempt(call.principal, "delete tags")
+    if message.key == PROJECT_TAG:
+        moved = check_move(call.tx, call.principal, NO_PROJECT)
+        RegistryStore(call.tx).move_model(message.name, moved, actor=call.principal.user)
     RegistryStore(call.tx).delete_model_tag(message.name, message.key)
 
 

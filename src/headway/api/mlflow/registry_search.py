@@ -13,6 +13,8 @@ from headway.api.mlflow.access import check_experiment
 from headway.api.mlflow.models import logged_json
 from headway.api.mlflow.registry import model_json, version_json
 from headway.api.mlflow.route import Access, Call, Message, Route
+from headway.auth.visible import in_sight
+from headway.db import schema
 from headway.errors import UsageError
 from headway.registry.search import LOGGED, MODELS, VERSIONS, search_logged, search_models, search_versions
 from headway.tracking.limits import bad_value, experiment_number
@@ -20,6 +22,8 @@ from headway.tracking.search import METRIC, Order, parse_filter, parse_order, pa
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from sqlalchemy import ColumnElement
 
 _LOGGED_WORDS = (
     ("Invalid clause(s) in filter string", "Invalid filter string"),
@@ -114,7 +118,7 @@ def _models(call: Call, message: SearchModels) -> Any:
     clauses = parse_filter(message.filter, MODELS)
     with _reworded(("Invalid attribute key", "Invalid order by key")):
         orders = parse_orders(message.order_by, MODELS)
-    found = search_models(call.tx, clauses, orders, limit=limit + 1, offset=offset)
+    found = search_models(call.tx, clauses, orders, limit=limit + 1, offset=offset, seen=_seen(call))
     return _page("registered_models", [model_json(each) for each in found], limit, offset)
 
 
@@ -123,8 +127,12 @@ def _versions(call: Call, message: SearchVersions) -> Any:
     offset = offset_of(message.page_token)
     clauses = parse_filter(message.filter, VERSIONS)
     orders = parse_orders(message.order_by, VERSIONS)
-    found = search_versions(call.tx, clauses, orders, limit=limit + 1, offset=offset)
+    found = search_versions(call.tx, clauses, orders, limit=limit + 1, offset=offset, seen=_seen(call))
     return _page("model_versions", [version_json(each) for each in found], limit, offset)
+
+
+def _seen(call: Call) -> list[ColumnElement[bool]]:
+    return in_sight(call.principal, schema.registered_model.c.project)
 
 
 def _logged(call: Call, message: SearchLogged) -> Any:
