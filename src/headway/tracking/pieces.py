@@ -60,6 +60,9 @@ def pieces_of(text: str) -> list[Piece]:
     return found
 
 
+_TRUTHS = frozenset({"TRUE", "FALSE"})
+
+
 def comparisons_of(text: str) -> tuple[list[Comparison], list[Piece]]:
     """Return the comparisons of a text, and the pieces that belong to none of them."""
     pieces = pieces_of(text)
@@ -100,6 +103,8 @@ def _comparison(text: str, pieces: list[Piece], at: int) -> tuple[Comparison | N
     end = _closed(pieces, after) if right is not None and right.text == "(" else after
     is_list = end > after
     if right is None or not (is_list or (right.kind in _SIDES and op not in ("IN", "NOT IN"))):
+        return None, at
+    if right.text.upper() in _TRUTHS:  # words of SQL, not values
         return None, at
     shown = text[right.start : pieces[end].end]
     return Comparison(left, op, tuple(pieces[after : end + 1]), shown), end + 1

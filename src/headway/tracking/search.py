@@ -228,7 +228,7 @@ def _list(entity: str, key: str, comparison: Comparison, grammar: Grammar) -> tu
             "While parsing a list in the query, expected a non-empty list of string values, but got empty list",
         )
     values = inner[::2]
-    if any(piece.text != "," for piece in inner[1::2]):
+    if any(piece.text != "," for piece in inner[1::2]) or any(piece.text == "," for piece in values):
         raise UsageError(
             "While parsing a list in the query, expected a non-empty list of string values, but got ill-formed list.",
         )
