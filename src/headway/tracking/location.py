@@ -5,7 +5,7 @@ from __future__ import annotations
 import posixpath
 import re
 from typing import NoReturn
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 from headway.errors import UsageError
 
@@ -31,9 +31,8 @@ def checked_location(uri: str) -> str:
         raise bad from None
     if not parts.scheme and not parts.netloc:  # a plain name: a folder behind our own proxy
         return checked_location(f"mlflow-artifacts:/{uri}") if _PLAIN.match(uri) else _refuse(bad)
-    if parts.scheme not in _SCHEMES or parts.query or parts.fragment or any(mark in uri for mark in ";?#%\\\0"):
-        raise bad
-    if ".." in parts.path.split("/"):
+    _check_parts(parts, bad)
+    if parts.query or any(mark in uri for mark in ";?#%\\\0"):
         raise bad
     clean = parts.path.strip("/")
     if parts.scheme == "mlflow-artifacts":
@@ -44,6 +43,15 @@ def checked_location(uri: str) -> str:
     if not parts.netloc:
         raise bad
     return uri.rstrip("/")
+
+
+def _check_parts(parts: SplitResult, bad: UsageError) -> None:
+    if parts.fragment or ";" in parts.path:
+        raise UsageError(f"{bad.message} 'artifact_location' URL can't include fragments or params.", hint=bad.hint)
+    if parts.scheme not in _SCHEMES:
+        raise UsageError(f"{bad.message} 'artifact_location' cannot use the '{parts.scheme}' scheme.", hint=bad.hint)
+    if ".." in parts.path.split("/"):
+        raise bad
 
 
 def _refuse(error: UsageError) -> NoReturn:
