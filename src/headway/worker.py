@@ -14,7 +14,7 @@ from types import FrameType
 
 from headway.app import App, open_app
 from headway.errors import HeadwayError
-from headway.flow import deliver, dispatch, intake, release, run_jobs, settle
+from headway.flow import deliver, dispatch, intake, release, run_jobs, settle, trackers
 from headway.flow.background import Background
 from headway.logs import configure, logger
 from headway.settings import Settings
@@ -30,6 +30,8 @@ class Worker:
         """Start with nothing in hand: everything is read from the database."""
         self.app = app
         self.background = Background(threads=4)
+        # Foreign servers have threads of their own: however slow they are, nothing else waits.
+        self.peers = Background(threads=2)
 
     def tick(self) -> bool:
         """Take every loop's next smallest step; return whether anything moved or is under way."""
@@ -39,11 +41,12 @@ class Worker:
             ("dispatch", dispatch.step),
             ("jobs", run_jobs.step),
             ("settle", settle.step),
+            ("trackers", trackers.step),
             ("release", release.step),
             ("deliver", deliver.step),
         ):
             try:
-                moved |= step(self.app, self.background)
+                moved |= step(self.app, self.peers if name == "trackers" else self.background)
             except Exception:  # noqa: BLE001  # a loop that dies would stop the whole story
                 logger().exception("loop failed and goes on", loop=name)
                 time.sleep(0.2)
@@ -55,6 +58,7 @@ class Worker:
             is_busy = self.tick() or self.background.is_busy
             stop.wait(BUSY_TICK if is_busy else IDLE_TICK)
         self.background.close()
+        self.peers.close()
 
 
 def main() -> None:

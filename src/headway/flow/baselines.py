@@ -55,7 +55,9 @@ def _candidates(
             found.append((_candidate(BaselineKind.PRODUCTION, label, result), result))
     main = results.latest_baseline(job.repo_id, job.project)
     if main is not None:
-        found.append((_candidate(BaselineKind.MAIN, f"{main.branch} (#{main.number})", main), main))
+        # A number that Headway has not seen being made says so wherever it stands.
+        where = f", from {main.outside.host}" if main.outside and main.outside.taken else ""
+        found.append((_candidate(BaselineKind.MAIN, f"{main.branch} (#{main.number}{where})", main), main))
     found += _named(app, tx, wanted)
     return found
 

@@ -18,6 +18,7 @@ from headway.flow.projects import ProjectAt, projects_at, resolve
 from headway.flow.registering import register_model
 from headway.flow.repos import get_repo, git_at
 from headway.flow.results import JobResults
+from headway.flow.watching import watch_branch, watch_change
 from headway.forges.model import BranchPushed, ChangeMoved, Repo, StatusState, WantedStatus
 from headway.ids import new_id
 from headway.jobs import advance
@@ -60,6 +61,7 @@ def after_opening(app: App, event: ChangeMoved) -> bool:
             judged = JobResults(tx).at_commit(change.repo_id, project.spec.name, change.head_sha)
             if judged is None and project.is_touched:
                 want(tx, _not_run(change.repo_id, change.head_sha, project.spec), now)
+        watch_change(tx, change, projects)
     return True
 
 
@@ -195,7 +197,10 @@ def after_push(app: App, event: BranchPushed) -> bool:
     started = False
     if event.branch != repo.default_branch and not _may_trigger(app, repo, event.branch):
         return False
-    for project in _readable(app, event.repo_id, event.after_sha):
+    projects = _readable(app, event.repo_id, event.after_sha)
+    if event.branch == repo.default_branch:
+        watch_branch(app, event, projects)
+    for project in projects:
         if event.branch not in project.spec.triggers.push_branches:
             continue
         command = Command(

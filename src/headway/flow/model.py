@@ -9,6 +9,7 @@ from headway.gates.model import Verdict
 from headway.planning.model import OutputFile
 from headway.projects.model import ParamValue
 from headway.reports.model import CrashView, Curve, WhatChanged
+from headway.tracking.outside import Outside
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,3 +59,4 @@ class JobResult:
     already_trained: bool = False
     isolation: str = ""
     notes: tuple[str, ...] = ()
+    outside: Outside | None = None  # what the project's own tracker said of the commit

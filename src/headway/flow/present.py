@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime
 
 import msgspec
@@ -13,6 +14,7 @@ from headway.commands.model import Command, ParsedCommand
 from headway.commands.store import CommandStore
 from headway.db import schema
 from headway.flow.model import JobResult
+from headway.flow.outside import tracking_of
 from headway.flow.results import JobResults
 from headway.gates.model import CheckState
 from headway.jobs.model import Job, JobState, Task
@@ -28,6 +30,8 @@ from headway.reports.model import (
 )
 from headway.serving.model import Release, ReleaseState
 from headway.serving.store import ReleaseStore
+from headway.tracking.outside import Outside
+from headway.tracking.outside_store import OutsideStore
 
 MAX_ROWS = 50
 
@@ -64,8 +68,8 @@ def view_job(app: App, tx: Connection, job: Job) -> ReportView:
         commit=job.commit,
         actor=job.actor,
         command=_command_text(tx, job),
-        seconds=_seconds(job, now),
-        cost=_cost(plan.project, job, now),
+        seconds=_seconds(job, now) if plan.tasks else None,
+        cost=_cost(plan.project, job, now) if plan.tasks else None,
         currency=plan.project.engine.currency,
         queue_position=store.queue_position(job) if job.state is JobState.QUEUED else None,
         isolation=result.isolation if result else "",
@@ -91,11 +95,20 @@ def view_job(app: App, tx: Connection, job: Job) -> ReportView:
         earlier_run=_earlier(tx, result, tasks),
         reason=job.reason,
         notes=result.notes if result else (),
+        outside=_outside(tx, plan, job, result),
         seed=plan.project.seed,
         updated_at=now,
         spec=plan.project.report,
         template=_template(plan),
     )
+
+
+def _outside(tx: Connection, plan: Plan, job: Job, result: JobResult | None) -> Outside | None:
+    """Return what the project's tracker says now; what of it was judged is the result's."""
+    if tracking_of(plan) is None:
+        return None
+    now, judged = OutsideStore(tx).outside(job.repo_id, job.project, job.commit), result.outside if result else None
+    return judged if now is None else replace(now, taken=judged.taken if judged else ())
 
 
 def _state(job: Job, result: JobResult | None, release: Release | None) -> ReportState:

@@ -21,6 +21,7 @@ from headway.flow.gather import gather
 from headway.flow.merging import becomes_baseline
 from headway.flow.model import JobResult
 from headway.flow.notify import notify_ended
+from headway.flow.outside import must_wait, with_outside
 from headway.flow.prepare import why_not
 from headway.flow.repos import git_at
 from headway.flow.results import JobResults
@@ -40,6 +41,8 @@ def step(app: App, background: Background) -> bool:
     with app.database.read() as tx:
         ended = JobStore(tx).unsettled()
     for job in ended:
+        if must_wait(app, job):
+            continue  # its tracker is being asked, beside the loops
         background.run(f"settle {job.id}", partial(settle, app, job.id))
     return bool(ended)
 
@@ -72,6 +75,8 @@ def settle(app: App, job_id: str) -> None:
 def _settled(app: App, job: Job, plan: Plan) -> JobResult:
     result = gather(app, job, plan)
     if job.state is JobState.SUCCEEDED:
+        with app.database.read() as tx:
+            result = with_outside(tx, plan, result)
         return _judged(app, job, plan, result)
     return replace(result, crash=crash_of(app, job, plan))
 
@@ -103,11 +108,11 @@ def _unsettled(app: App, job: Job, plan: Plan, error: Exception) -> JobResult:
     )
 
 
-def judge_again(app: App, job: Job) -> None:
-    """Judge a settled job anew: its overrides have changed, its evidence has not."""
+def judge_again(app: App, job: Job, evidence: JobResult | None = None) -> None:
+    """Judge a settled job anew: its overrides have changed, or the evidence that is given has."""
     with app.database.read() as tx:
         plan = JobStore(tx).plan(job.plan_id)
-        result = JobResults(tx).get(job.id)
+        result = evidence or JobResults(tx).get(job.id)
     if result is not None:
         judged = _judged(app, job, plan, result)
         with app.database.write() as tx:
@@ -131,7 +136,8 @@ def _judged(app: App, job: Job, plan: Plan, result: JobResult) -> JobResult:
         overrides=overrides,
         head_sha=job.commit,
     )
-    verdict = replace(found.verdict, notes=(*found.verdict.notes, *chosen.notes))
+    told = result.outside.notes if result.outside else ()
+    verdict = replace(found.verdict, notes=(*found.verdict.notes, *chosen.notes, *told))
     judged = replace(
         result,
         metrics=found.metrics,
@@ -169,7 +175,8 @@ def _with_rows(app: App, plan: Plan, chosen: Chosen) -> Chosen:
 
 def _evidence(app: App, result: JobResult, label: str) -> Evidence:
     predictions = None if result.predictions is None else str(_path(app, result.predictions))
-    return Evidence(label=label, metrics=result.metrics, predictions=predictions)
+    unknown = result.outside.unknown if result.outside else ""
+    return Evidence(label=label, metrics=result.metrics, predictions=predictions, unknown=unknown)
 
 
 def _path(app: App, output: OutputFile) -> Path:

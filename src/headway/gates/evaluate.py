@@ -4,6 +4,8 @@ How a rule is judged:
 
 * A limit is inclusive. NaN, infinity, an absent metric or unreadable predictions never pass: the check is MISSING and
   counts as failed.
+* Where a metric is absent because the project's own tracker cannot be asked, the check is CANNOT_TELL: it does not
+  pass either, and is judged again when the tracker answers.
 * With `paired`, the interval of the paired bootstrap is judged: it fails only when all of it lies beyond the limit.
   Where it reaches across, a point within the limit passes with a note; a point beyond it is CANNOT_TELL, which does
   not allow a merge unless the rule only warns.

@@ -36,6 +36,7 @@ class Value:
 
     number: float | None = None
     why: str = ""
+    may_come: bool = False  # the number is not known yet, rather than not there
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,6 +82,8 @@ def metric_value(side: Side, spec: MetricSpec) -> Value:
 def recorded_value(evidence: Evidence, name: str) -> Value:
     """The value that the run logged."""
     number = evidence.metrics.get(name)
+    if number is None and evidence.unknown:
+        return Value(why=f"{evidence.label} has no metric {name} of its own, and {evidence.unknown}", may_come=True)
     if number is None:
         return Value(why=f"{evidence.label} has no metric {name}")
     if not math.isfinite(number):

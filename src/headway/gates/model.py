@@ -100,3 +100,4 @@ class Evidence:
     metrics: dict[str, float] = field(default_factory=dict)
     predictions: str | None = None  # path of a CSV in the blob store's folder, readable
     problem: str = ""  # why it could not be read; non-empty = every check on it is MISSING
+    unknown: str = ""  # why a metric that is absent may yet come; non-empty = a check of it cannot tell

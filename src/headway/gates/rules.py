@@ -81,7 +81,8 @@ def _judge(rule: GateSpec, spec: MetricSpec, bench: Bench, *, group: Group | Non
     part = group.label if group else ""
     rows = group.rows if group else None
     if candidate.number is None:
-        missing = Finding(state=CheckState.MISSING, message=candidate.why)
+        state = CheckState.CANNOT_TELL if candidate.may_come else CheckState.MISSING
+        missing = Finding(state=state, message=candidate.why)
         return make_check(rule, spec.name, missing, part=part, rows=rows)
     findings = threshold(candidate.number, minimum=rule.minimum, maximum=rule.maximum)
     baseline = _baseline_value(bench, spec, group)

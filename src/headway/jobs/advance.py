@@ -292,6 +292,14 @@ def close(tx: Connection, job: Job, tasks: Iterable[Task], at: datetime) -> bool
     return _move_job(tx, job, state, at, reason=reason, finished_at=at)
 
 
+def trained_elsewhere(tx: Connection, job: Job, reason: str, at: datetime) -> bool:
+    """End a queued job that has no steps of its own: its run was made and tracked somewhere else."""
+    if JobStore(tx).tasks(job.id) or not admit(tx, job, at):
+        return False
+    running = JobStore(tx).get(job.id)
+    return _move_job(tx, running, JobState.SUCCEEDED, at, reason=reason, finished_at=at)
+
+
 def settled(tx: Connection, job: Job, at: datetime) -> None:
     """Mark that the job's result and verdict are saved."""
     tx.execute(update(schema.job).where(schema.job.c.id == job.id).values(settled_at=at))

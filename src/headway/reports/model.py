@@ -9,6 +9,7 @@ from enum import StrEnum
 from headway.gates.model import Verdict
 from headway.projects.model import MetricSpec, ReportSpec
 from headway.serving.model import Release
+from headway.tracking.outside import Outside
 
 
 class ReportState(StrEnum):
@@ -143,6 +144,7 @@ class ReportView:
     reason: str = ""  # why it was cancelled, superseded or refused
     notes: tuple[str, ...] = ()  # staleness of the baseline, trust, anything that a reader must know
     seed: int | None = None
+    outside: Outside | None = None  # what the project's own tracker says of the commit
     names_project: bool = False  # several projects in the repository: commands carry --project
 
 

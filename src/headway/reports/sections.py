@@ -23,6 +23,7 @@ from headway.reports.document import (
     say,
     strong,
 )
+from headway.reports.elsewhere import elsewhere
 from headway.reports.headline import SHORT, headline
 from headway.reports.inputs import changed_details, changed_line, moved_line
 from headway.reports.model import Curve, ReportState, ReportView
@@ -55,6 +56,7 @@ NAMES = (
     "crash",
     "checks",
     "metrics_table",
+    "elsewhere",
     "notes",
     "changed",
     "curves",
@@ -75,6 +77,7 @@ _DROP = (
     "tasks",
     "runs_table",
     "curves",
+    "elsewhere",
     "notes",
     "changed",
     "metrics_table",
@@ -89,6 +92,7 @@ _TITLES = {
     "crash": "end of the log",
     "checks": "gates",
     "metrics_table": "metrics",
+    "elsewhere": "runs tracked elsewhere",
     "notes": "notes",
     "changed": "what changed",
     "curves": "curves",
@@ -111,6 +115,7 @@ def compose(view: ReportView) -> Document:
         "crash": _crash(view, state),
         "checks": _checks(view, state),
         "metrics_table": _metrics(view, state),
+        "elsewhere": [] if state in _RELEASED else elsewhere(view),
         "notes": _notes(view, state),
         "changed": _changed(view, state),
         "curves": _curves(view, state),
