@@ -18,7 +18,7 @@ from headway.tracking.listing import search_experiments
 from headway.tracking.model import Dataset, DatasetInput, Metric, ModelLink, RunStatus, Tag
 from headway.tracking.search import parse_filter, parse_orders
 from headway.tracking.store import Memory, RunStore
-from headway.tracking.writer import Writer, apply, writing_connection
+from headway.tracking.writer import Writer, apply
 
 NAN = float("nan")
 
@@ -28,8 +28,11 @@ def store_of(tx: Connection, memory: Memory | None = None) -> Any:
 
 
 def applied(database: Database, memory: Memory, requests: Sequence[Any]) -> Any:
-    with writing_connection(database) as connection:
-        return apply(connection, memory, requests)
+    lane = database.lane(is_writer=True)
+    try:
+        return apply(lane, memory, requests)
+    finally:
+        lane.discard()
 
 
 def names(tx: Connection, exps: Sequence[str], filter_text: str = "", order_by: Sequence[str] = (), **more: Any) -> Any:

@@ -17,9 +17,7 @@ from headway.tracking.store import Memory, RunStore
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from sqlalchemy import Connection
-
-    from headway.db.connection import Database
+    from headway.db.connection import Database, Lane
 
 T = TypeVar("T")
 _MOST = 256  # requests in one commit
@@ -35,7 +33,7 @@ class Writer:
         """Take the database; `start` begins."""
         self._database = database
         self._memory = Memory.empty()
-        self._connection: Connection | None = None
+        self._lane: Lane | None = None
         self._waiting: queue.SimpleQueue[_Request | None] = queue.SimpleQueue()
         self._thread: threading.Thread | None = None
 
@@ -106,9 +104,9 @@ class Writer:
 
     def _applied(self, requests: Sequence[Callable[[RunStore], Any]]) -> list[Outcome]:
         try:
-            if self._connection is None:
-                self._connection = writing_connection(self._database)
-            return apply(self._connection, self._memory, requests)
+            if self._lane is None:
+                self._lane = self._database.lane(is_writer=True)
+            return apply(self._lane, self._memory, requests)
         except Exception as error:  # noqa: BLE001  # whatever it was, the callers must hear of it and the thread must live
             self._memory.forget()
             self._disconnect()
@@ -117,10 +115,9 @@ class Writer:
             return [(False, told)] * len(requests)
 
     def _disconnect(self) -> None:
-        if self._connection is not None:
-            with contextlib.suppress(Exception):  # it may be what failed
-                self._connection.close()
-            self._connection = None
+        if self._lane is not None:
+            self._lane.discard()
+            self._lane = None
 
 
 class _Request:
@@ -132,38 +129,23 @@ class _Request:
         self.loop = loop
 
 
-class _Undo(Exception):  # a way out of the transaction, not an error
-    pass
-
-
-def writing_connection(database: Database) -> Connection:
-    """Return a connection whose transactions take the writer's place at once, as `Database.write` does."""
-    return database.engine.connect().execution_options(headway_write=True)
-
-
-def apply(
-    connection: Connection,
-    memory: Memory,
-    requests: Sequence[Callable[[RunStore], Any]],
-) -> list[Outcome]:
+def apply(lane: Lane, memory: Memory, requests: Sequence[Callable[[RunStore], Any]]) -> list[Outcome]:
     """Apply requests in one transaction, each in a savepoint of its own, and commit.
 
-    A request that fails fails alone. An error of the commit, or a disk that is full, is raised: then nothing is kept.
+    A request that fails fails alone. An error of the commit, or a disk that is full, is raised: then nothing is kept,
+    and the lane must be discarded.
     """
-    outcomes: list[Outcome] = []
-    try:
-        with connection.begin():
-            store = RunStore(connection, memory=memory)
-            if len(requests) == 1:  # nobody to protect from it
-                outcome = _outcome(store, requests[0])
-                outcomes.append(outcome)
-                if not outcome[0]:
-                    raise _Undo  # noqa: TRY301  # the way out of the transaction
-            else:
-                outcomes.extend(_in_savepoint(store, request) for request in requests)
-    except _Undo:
-        memory.forget()
-        return outcomes
+    lane.begin()
+    store = RunStore(lane.connection, memory=memory)
+    if len(requests) == 1:  # nobody to protect from it
+        outcomes = [_outcome(store, requests[0])]
+        if not outcomes[0][0]:
+            lane.rollback()
+            memory.forget()
+            return outcomes
+    else:
+        outcomes = [_in_savepoint(store, request) for request in requests]
+    lane.commit()
     memory.settle()
     return outcomes
 
