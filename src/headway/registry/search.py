@@ -223,6 +223,8 @@ def _by_metric(query: Select[Any], order: Order, dataset: str, digest: str) -> S
     )
     if dataset:
         ranked = ranked.where(_of_dataset(dataset, digest))
+    elif digest:
+        ranked = ranked.where(_metric.c.dataset_digest == digest)
     latest: FromClause = ranked.subquery()
     query = query.outerjoin(latest, and_(latest.c.model_id == _logged.c.id, latest.c.rank == 1))
     absent = case((latest.c.value.is_(None), 2), (latest.c.nan, 1), else_=0)

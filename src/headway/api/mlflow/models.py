@@ -67,16 +67,17 @@ def logged_json(model: LoggedModel) -> dict[str, Any]:
         "last_updated_timestamp_ms": model.last_update_time,
         "artifact_uri": model.artifact_uri,
         "status": str(model.status),
-        "tags": listed(model.tags),
-        "registrations": [{"name": name, "version": str(number)} for name, number in model.registrations],
+        "model_type": model.model_type,
+        "source_run_id": model.source_run_id,
     }
     given = (
-        ("model_type", model.model_type),
-        ("source_run_id", model.source_run_id),
+        ("tags", listed(model.tags)),
+        ("registrations", [{"name": name, "version": str(number)} for name, number in model.registrations]),
         ("status_message", model.status_message),
     )
     info |= {name: value for name, value in given if value}
-    return {"info": info, "data": {"params": listed(model.params), "metrics": _metrics(model)}}
+    data = {"params": listed(model.params), "metrics": _metrics(model)}
+    return {"info": info, "data": {name: value for name, value in data.items() if value}}
 
 
 def _metrics(model: LoggedModel) -> list[dict[str, Any]]:
