@@ -75,10 +75,6 @@ class KnownProjects:
             self._projects[exp] = (project, now + _KEPT)
         return project
 
-    def forget(self) -> None:
-        """Forget where experiments are: one was moved."""
-        self._projects.clear()
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Asked:

@@ -168,7 +168,7 @@ class MlflowWire:
         return body
 
     def _read(self, bound: _Bound, principal: Principal, message: Any) -> tuple[bytes, list[Document]]:
-        with self._database.read() as tx:
+        with self._database.quick_read() as tx:
             store = RunStore(tx)
             who = self._admitted(principal, store, bound, message)
             call = Call(principal=who, store=store, path=bound.path)
