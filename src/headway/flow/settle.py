@@ -19,6 +19,7 @@ from headway.flow.changed import what_changed
 from headway.flow.crash import crash_of
 from headway.flow.gather import gather
 from headway.flow.merging import becomes_baseline
+from headway.flow.mirror import want_mirrors
 from headway.flow.model import JobResult
 from headway.flow.notify import notify_ended
 from headway.flow.outside import must_wait, with_outside
@@ -68,6 +69,7 @@ def settle(app: App, job_id: str) -> None:
     with app.database.write() as tx:
         is_baseline = becomes_baseline(tx, job, plan, result)
         JobResults(tx).save(result, is_baseline=is_baseline)
+        want_mirrors(tx, job, plan, app)
         advance.settled(tx, JobStore(tx).get(job_id), now)
     notify_ended(app, job, plan, result)
 

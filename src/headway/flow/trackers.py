@@ -2,31 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import datetime
 from functools import partial
 
 from sqlalchemy import Connection
 
 from headway.app import App
-from headway.auth.secrets import SecretStore
-from headway.errors import HeadwayError, NotFound
+from headway.errors import HeadwayError
+from headway.flow import mirror
 from headway.flow.adopt import adopt
 from headway.flow.background import Background
 from headway.flow.outside import is_news, job_of, tell, with_outside
 from headway.flow.results import JobResults
 from headway.flow.settle import judge_again
+from headway.flow.tracker_login import connected
 from headway.jobs.store import JobStore
 from headway.logs import logger
-from headway.projects.model import TrackingSpec
 from headway.tracking.outside import OutsideRun, host_of
 from headway.tracking.outside_store import Look, OutsideStore
-from headway.tracking.peer.connection import Login, Patience, PeerConnection
-from headway.tracking.peer.guard import AllowedHosts, GuardedTransport
 from headway.tracking.peer.tagged import find_tagged
-
-_PATIENCE = Patience(tries=1, timeout=5.0)
 
 
 def step(app: App, peers: Background) -> bool:
@@ -37,6 +31,7 @@ def step(app: App, peers: Background) -> bool:
         due = OutsideStore(tx).due(app.clock.now())
     for repo_id, project in due:
         peers.run(f"ask {repo_id}/{project}", partial(ask, app, repo_id, project))
+    mirror.step(app, peers)
     return False
 
 
@@ -61,29 +56,6 @@ def ask(app: App, repo_id: str, project: str) -> None:
             adopt(app, look, runs)
         except HeadwayError as error:
             logger().warning("what a tracker says cannot be used", project=project, error=str(error))
-
-
-@contextmanager
-def connected(app: App, repo_id: str, tracking: TrackingSpec) -> Iterator[PeerConnection]:
-    """Open the way to a project's tracker, with its secrets, for one visit.
-
-    Raises:
-        NotFound: a secret that headway.yaml names was never set.
-    """
-    names = [name for name in (tracking.token, tracking.username, tracking.password) if name]
-    try:
-        with app.database.read() as tx:
-            values = SecretStore(tx).values_for(repo_id, names)
-    except NotFound as error:
-        raise NotFound(error.message, cause="headway.yaml names it under tracking", hint=error.hint) from None
-    login = Login(
-        token=values.get(tracking.token, ""),
-        username=values.get(tracking.username, ""),
-        password=values.get(tracking.password, ""),
-    )
-    transport = GuardedTransport(AllowedHosts.read(app.settings.tracker_hosts))
-    with PeerConnection(tracking.uri, login=login, patience=_PATIENCE, transport=transport) as connection:
-        yield connection
 
 
 def _keep(app: App, look: Look, runs: tuple[OutsideRun, ...], began: datetime) -> None:
