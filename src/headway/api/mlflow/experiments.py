@@ -235,6 +235,12 @@ ROUTES = (
     _route("POST", "search", Search, _search, is_heavy=True),
     _route("GET", "search", Search, _search, is_heavy=True),
     _route(
-        "POST", "search-datasets", SearchDatasets, _search_datasets, is_heavy=True, prefixes=(API, AJAX, API3, AJAX3)
+        "POST",
+        "search-datasets",
+        SearchDatasets,
+        _search_datasets,
+        is_heavy=True,
+        # MLflow's own table lacks a slash here, so that its server answers these two as well.
+        prefixes=(API, AJAX, API3, AJAX3, "/api/2.0mlflow/", "/ajax-api/2.0mlflow/"),
     ),
 )
