@@ -35,7 +35,7 @@ class Server:
     uri: str
     http: httpx.Client = field(repr=False)
 
-    def send(self, method: str, path: str, body: Any = None, **query: Any) -> httpx.Response:
+    def send(self, method: str, path: str, /, body: Any = None, **query: Any) -> httpx.Response:
         """Send one request; a path without a first slash is below `/api/2.0/mlflow/`. Bytes go out as they are."""
         address = path if path.startswith("/") else API + path
         if method == "GET":
@@ -47,11 +47,11 @@ class Server:
         """Send a body and return the answer, which must be good."""
         return _good(self.send(method, path, body))
 
-    def get(self, path: str, **query: Any) -> Any:
+    def get(self, path: str, /, **query: Any) -> Any:
         """Send a query and return the answer, which must be good."""
         return _good(self.send("GET", path, **query))
 
-    def refused(self, path: str, body: Any = None, *, method: str = "POST", **query: Any) -> Refusal:
+    def refused(self, path: str, /, body: Any = None, *, method: str = "POST", **query: Any) -> Refusal:
         """Send what must be refused, and return how it was."""
         answer = self.send(method, path, body, **query)
         assert answer.status_code >= 400, f"{path} was accepted: {answer.text[:500]}"
