@@ -9,7 +9,7 @@ import msgspec
 from headway.api.mlflow.access import check_run_write
 from headway.api.mlflow.experiments import PlainTag
 from headway.api.mlflow.route import Access, Call, Message, Route
-from headway.errors import UsageError
+from headway.errors import NotFound, UsageError
 from headway.registry.logged import LoggedModelStore
 from headway.registry.model import ModelMetric
 from headway.tracking.limits import (
@@ -185,7 +185,7 @@ def _delete_tag(call: Call, asked: SetTag) -> None:
 def _log_batch(call: Call, asked: LogBatch) -> None:
     try:
         _log_checked_batch(call, asked)
-    except UsageError:
+    except (UsageError, NotFound):
         _complain(asked)
         raise
 
