@@ -6,6 +6,7 @@ python tools/reference.py --check    say which ones are stale, and exit 1
 
 from __future__ import annotations
 
+import ast
 import inspect
 import sys
 from collections.abc import Iterable, Iterator, Sequence
@@ -18,7 +19,7 @@ import typer
 
 from headway import errors
 from headway.api import v1
-from headway.api.mlflow.absent import _FAMILIES
+from headway.api.mlflow.absent import FAMILIES
 from headway.api.mlflow.probes import SPOKEN_VERSION
 from headway.api.mlflow.route import Route as WireRoute
 from headway.api.mlflow.table import ROUTES
@@ -407,15 +408,30 @@ def _api() -> str:
     )
 
 
+def _departures() -> list[str]:
+    """Return why the conformance suite says that Headway differs, as its own markers say it."""
+    found: list[str] = []
+    for path in sorted((Path(__file__).parents[1] / "tests" / "conformance").glob("test_*.py")):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if not isinstance(node, ast.Call) or not isinstance(node.func, ast.Attribute):
+                continue
+            if node.func.attr == "departs" and isinstance(node.args[0], ast.Constant):
+                why = str(node.args[0].value)
+                found.append(why[0].upper() + why[1:] + ".")
+    return list(dict.fromkeys(found))
+
+
 def _mlflow() -> str:
     rows: list[tuple[str, str, str]] = []
     for each in ROUTES:
         path = f"{each.prefixes[0]}{each.path}" if isinstance(each, WireRoute) else each.path
         is_twin = path.startswith("/ajax-api/") and any(path.removeprefix("/ajax-api") in row[1] for row in rows)
-        if is_twin or "/mpu/" in path or "presigned" in path:  # the last two only say that they are not there
+        is_alias = path.startswith("/api/2.0mlflow")
+        if is_twin or is_alias or "/mpu/" in path or "presigned" in path:  # the last two only say what is not there
             continue
         rows.append((each.method, f"`{path}`", each.access.value))
-    absent = "\n".join(f"- {name}" for name, _ in _FAMILIES)
+    absent = [(name, ", ".join(f"`{word}`" for word in words.split())) for name, words in FAMILIES.items()]
+    differences = "\n".join(f"- {why}" for why in _departures())
     return _page(
         "What of MLflow's API is there",
         f"Headway answers as an MLflow tracking server of version {SPOKEN_VERSION}. Point an unmodified client at it: "
@@ -425,8 +441,21 @@ def _mlflow() -> str:
         "## There",
         _table(("Method", "Path", "Access"), rows),
         "## Not there",
-        "These families answer 501 with a JSON error that names them, never 404 or 500:",
-        absent,
+        "These families answer 501 with a JSON error that names them, never 404 or 500. A test walks every route of "
+        "the installed MLflow's server and finds it above or here. The words stand below `/api/2.0/mlflow/`, "
+        "`/api/3.0/mlflow/` and their `/ajax-api/` twins; `/v1/traces`, `/graphql` and `/gateway/` answer so as well.",
+        _table(("Family", "Below"), absent),
+        "Multipart and presigned transfers are refused as MLflow's server refuses them where it keeps the artifacts "
+        "itself; the client then sends whole files through the proxy. MLflow's client keeps prompts as registered "
+        "models: those routes take them, and hide them from ordinary searches.",
+        "## On purpose different",
+        "The conformance suite (`make conformance`) holds the same clauses against MLflow's server and this one. Where "
+        "this one departs on purpose, the suite says why and expects it:",
+        differences,
+        "Beyond those, names of registered models have at most 256 characters, no backslash, no percent-encoding and "
+        "no characters that cannot be seen; paths of artifacts are letters, digits and plain signs, never a drive or an "
+        "address; and a filter may ask `IS NULL` of tags and params wherever it may ask of them at all.",
+        "## Trainings",
         "A token of an attempt may write its own run, runs below it, and *candidate* model versions. Aliases and other "
         "runs are out of its reach, and the token ends with the attempt.",
     )

@@ -174,7 +174,7 @@ def test_types_follow_the_name_and_not_the_wish(server: Server, folder: Folder, 
         assert answer.headers["x-content-type-options"] == "nosniff"
 
 
-@pytest.mark.departs("MLflow calls it text/html; Headway gives a browser nothing that it could run")
+@pytest.mark.departs("MLflow sends HTML and SVG as what they are; Headway gives a browser nothing that it could run")
 @pytest.mark.parametrize(("name", "kind"), [("page.html", "text/html"), ("image.svg", "image/svg+xml")])
 def test_what_a_browser_could_run(folder: Folder, name: str, kind: str) -> None:
     folder.put(name)

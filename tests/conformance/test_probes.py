@@ -1,6 +1,5 @@
 """Probes, what the server says of itself, and every route that MLflow's server has."""
 
-import re
 from typing import Any
 
 import pytest
@@ -40,72 +39,3 @@ def test_an_unknown_path_is_not_there(server: Server) -> None:
     for method in ("GET", "POST", "DELETE"):
         answer = server.http.request(method, "/api/2.0/mlflow/no-such-thing/at-all", content=b"{}", headers=JSON)
         assert answer.status_code == 404
-
-
-@pytest.fixture(scope="module")
-def routes() -> list[tuple[str, str]]:
-    """Every (method, path) of the installed MLflow's server, with a value for what its paths leave open."""
-    from mlflow.server import app
-    from mlflow.server.fastapi_app import create_fastapi_app
-
-    found = {(method, str(rule)) for rule in app.url_map.iter_rules() for method in rule.methods or ()}
-    for router in create_fastapi_app(app).routes:
-        inner = getattr(router, "original_router", None)
-        prefix = getattr(getattr(router, "include_context", None), "prefix", "")
-        for each in getattr(inner, "routes", ()):
-            found |= {(method, prefix + each.path) for method in getattr(each, "methods", None) or ()}
-    plain = {(method, re.sub(r"<(?:\w+:)?\w+>|\{\w+(?::\w+)?\}", "x1", path)) for method, path in found}
-    return sorted(each for each in plain if each[0] not in ("HEAD", "OPTIONS") and each[1].startswith("/"))
-
-
-_PAGES = re.compile(r"/(?:health|version|build/.*|static-files/.*)?\Z")
-
-
-def test_every_route_of_mlflow_is_served_or_says_501(server: Server, routes: list[tuple[str, str]]) -> None:
-    if server.kind != "headway":
-        pytest.skip("asks what another server makes of MLflow's routes")
-    assert len(routes) > 400
-    served, absent, wrong = 0, 0, []
-    for method, path in routes:
-        if _PAGES.match(path):  # the pages of MLflow's own interface
-            continue
-        # A body for whoever wants one; what is served says what is missing, and 501 says so whatever comes.
-        answer = server.http.request(method, path, content=None if method == "GET" else b"{}", headers=JSON)
-        kind = answer.headers.get("content-type", "")
-        if answer.status_code == 501 and answer.json()["error_code"] == "NOT_IMPLEMENTED":
-            absent += 1
-        elif answer.status_code < 500 and not (answer.status_code == 404 and "ENDPOINT_NOT_FOUND" in answer.text):
-            served += 1
-            assert kind.startswith(("application/json", "text/plain", "application/octet-stream")), (path, kind)
-        else:
-            wrong.append((method, path, answer.status_code, answer.text[:200]))
-    assert wrong == []
-    assert served > 120
-    assert absent > 200
-
-
-@pytest.mark.parametrize(
-    ("method", "path"),
-    [
-        ("POST", "/graphql"),
-        ("POST", "/v1/traces"),
-        ("GET", "/api/3.0/mlflow/traces/tr-1"),
-        ("POST", "/api/2.0/mlflow/traces"),
-        ("GET", "/api/2.0/mlflow/webhooks"),
-        ("POST", "/gateway/openai/v1/chat/completions"),
-        ("GET", "/ajax-api/2.0/mlflow/gateway-proxy"),
-        ("POST", "/api/3.0/mlflow/prompt-optimization/jobs"),
-        ("GET", "/api/3.0/mlflow/datasets/d-1"),
-        ("GET", "/ajax-api/3.0/jobs/j-1"),
-        ("GET", "/api/2.0/mlflow/users/get"),
-        ("GET", "/api/3.0/mlflow/workspaces"),
-    ],
-)
-def test_what_is_absent_says_so_in_json(server: Server, method: str, path: str) -> None:
-    if server.kind != "headway":
-        pytest.skip("MLflow has these")
-    answer = server.http.request(method, path, content=b"not json")
-    assert answer.status_code == 501
-    told = answer.json()
-    assert told["error_code"] == "NOT_IMPLEMENTED"
-    assert "does not speak MLflow's" in told["message"]

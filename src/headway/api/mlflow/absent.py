@@ -4,25 +4,30 @@ from __future__ import annotations
 
 import re
 
-_FAMILIES = (
-    ("traces", r"[\w-]*traces?[\w-]*|assessments|correlation"),
-    ("AI gateway", r"gateway[\w-]*|endpoints|secrets|model-definitions|guardrails|budgets"),
-    ("webhooks", r"webhooks"),
-    ("prompts", r"prompts|prompt-optimization|optimize-prompts"),
-    ("demonstrations and evaluations on the server", r"demo|genai"),
-    ("telemetry of its pages", r"ui-telemetry"),
-    ("assistant", r"assistant"),
-    ("scorers", r"scorers|online-scoring|scorer"),
-    ("evaluation datasets", r"datasets"),
-    ("workspaces", r"workspaces"),
-    ("users and permissions", r"users|roles|permissions|[\w-]+-permissions"),
-    ("review queues", r"review-queues|label-schemas|issues|sessions"),
-    ("jobs", r"jobs"),
-    ("skills and MCP servers", r"mcp-servers|skills|mcp"),
-    ("GraphQL", r"graphql"),
-    ("multipart uploads", r"mpu"),
-    ("presigned addresses", r"presigned[\w-]*"),
-)
+# name -> words below `/api/2.0/mlflow/` and the like; a star stands for letters, digits, _ and -.
+FAMILIES = {
+    "traces": "*traces* *trace* assessments correlation",
+    "AI gateway": "gateway* endpoints secrets model-definitions guardrails budgets",
+    "webhooks": "webhooks",
+    "prompts": "prompts prompt-optimization optimize-prompts",
+    "demonstrations and evaluations on the server": "demo genai",
+    "telemetry of its pages": "ui-telemetry",
+    "assistant": "assistant",
+    "scorers": "scorers scorer online-scoring",
+    "evaluation datasets": "datasets",
+    "workspaces": "workspaces",
+    "users and permissions": "users roles permissions *-permissions",
+    "review queues": "review-queues label-schemas issues sessions",
+    "jobs": "jobs",
+    "skills and MCP servers": "mcp-servers skills mcp",
+    "GraphQL": "graphql",
+    "multipart uploads": "mpu",
+    "presigned addresses": "presigned*",
+}
+_WORDS = {
+    name: re.compile("|".join(re.escape(word).replace(r"\*", r"[\w-]*") for word in words.split()))
+    for name, words in FAMILIES.items()
+}
 _PREFIX = re.compile(r"/(?:ajax-)?api/[23]\.0/(?:mlflow(?:-artifacts)?/)?(?:artifacts/(?=presigned))?([\w-]+)")
 _OTHER = {
     "/v1/traces": "traces",
@@ -40,7 +45,7 @@ def absent_family(path: str) -> str:
     found = _PREFIX.match(path)
     if not found:
         return ""
-    for name, pattern in _FAMILIES:
-        if re.fullmatch(pattern, found.group(1)):
+    for name, words in _WORDS.items():
+        if words.fullmatch(found.group(1)):
             return name
     return ""
