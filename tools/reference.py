@@ -453,8 +453,8 @@ def _mlflow() -> str:
         "this one departs on purpose, the suite says why and expects it:",
         differences,
         "Beyond those, names of registered models have at most 256 characters, no backslash, no percent-encoding and "
-        "no characters that cannot be seen; paths of artifacts are letters, digits and plain signs, never a drive or an "
-        "address; and a filter may ask `IS NULL` of tags and params wherever it may ask of them at all.",
+        "no characters that cannot be seen; paths of artifacts are letters, digits and plain signs, never a drive or "
+        "an address; and a filter may ask `IS NULL` of tags and params wherever it may ask of them at all.",
         "## Trainings",
         "A token of an attempt may write its own run, runs below it, and *candidate* model versions. Aliases and other "
         "runs are out of its reach, and the token ends with the attempt.",
