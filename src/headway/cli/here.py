@@ -114,6 +114,19 @@ def git_text(*arguments: str, root: Path, stdin: str = "", environment: dict[str
     return done.stdout.strip()
 
 
+def git_output(
+    *arguments: str, root: Path | None = None, environment: dict[str, str] | None = None, stdin: bytes = b""
+) -> bytes | None:
+    """Return what a git command prints, as it is; None when it fails, there is no repository, or no git."""
+    whole = os.environ | {"GIT_OPTIONAL_LOCKS": "0", "LC_ALL": "C.UTF-8"} | (environment or {})
+    words = ["git", *(("-C", str(root)) if root else ()), *arguments]
+    try:
+        done = subprocess.run(words, input=stdin, capture_output=True, env=whole, check=False)
+    except OSError:
+        return None
+    return done.stdout if done.returncode == 0 else None
+
+
 def is_ignored(path: Path) -> bool:
     """Whether git leaves a file of the working tree out."""
     return _run("check-ignore", "-q", "--", str(path)).returncode == 0

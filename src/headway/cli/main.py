@@ -51,7 +51,8 @@ def _run(words: Sequence[str]) -> int:
     listed = BY_NAME.get(words[0])
     if listed is None:
         raise _unknown(words[0])
-    return _invoke((listed,), [words[0], *_completed(listed, words[1:])])
+    rest = _with_command(words[1:]) if listed.name == "run" else _completed(listed, words[1:])
+    return _invoke((listed,), [words[0], *rest])
 
 
 def _completed(listed: Listed, rest: Sequence[str]) -> Sequence[str]:
@@ -59,6 +60,19 @@ def _completed(listed: Listed, rest: Sequence[str]) -> Sequence[str]:
     if not listed.is_group or listed.is_bare or (rest and (rest[0] in _HELP or not rest[0].startswith("-"))):
         return rest
     return ["list", *rest] if listed.lists else ["--help"]
+
+
+def _with_command(rest: Sequence[str]) -> Sequence[str]:
+    """Mark where a command begins (`headway run python train.py --lr 1`): the options after it are its own."""
+    from headway.cli.outside import is_command
+    from headway.cli.work import RUN_OPTIONS_WITH_VALUE
+
+    index = 0
+    while index < len(rest) and rest[index].startswith("-") and rest[index] != "--":
+        index += 2 if rest[index] in RUN_OPTIONS_WITH_VALUE else 1
+    if index < len(rest) and is_command(rest[index]):
+        return [*rest[:index], "--", *rest[index:]]
+    return rest
 
 
 def _unknown(word: str) -> UsageError:

@@ -13,6 +13,7 @@ from urllib.parse import quote, urlencode, urlsplit
 CONNECT_TIMEOUT = 10.0
 TIMEOUT = 600.0  # a backup or a merge may take its time; connecting may not
 CHUNK = 1 << 20
+_LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
 
 FAILURES = (OSError, http.client.HTTPException, ValueError)
 """What goes wrong between here and there; a ValueError is an address that is none."""
@@ -130,11 +131,11 @@ def _exactly(parts: Iterator[bytes], size: int) -> Iterator[bytes]:
 
 
 def proxy_for(host: str, *, is_https: bool) -> tuple[str, int] | None:
-    """Return the proxy for a host, as the environment and the system name it."""
+    """Return the proxy for a host, as the environment and the system name it; none leads to this machine itself."""
     from urllib.request import getproxies, proxy_bypass
 
     address = getproxies().get("https" if is_https else "http", "")
-    if not address or proxy_bypass(host):
+    if not address or host in _LOOPBACK or proxy_bypass(host):
         return None
     parts = urlsplit(address if "://" in address else f"http://{address}")
     return (parts.hostname, parts.port or 3128) if parts.hostname else None

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from headway.cli.client import connect
 from headway.cli.follow import follow, give
-from headway.cli.here import commit_for, here
+from headway.cli.here import commit_for, here, resolve
 from headway.cli.oneoff import project_of, script_commit
 from headway.cli.options import Detach, DryRun, Json, OfChange, Project, Ref, Set
 from headway.cli.output import count, print_json, say, short, table
-from headway.errors import UsageError
+from headway.errors import NotFound, UsageError
 
 _ACTIONS = {"decide_later": "later"}
 
@@ -126,25 +127,58 @@ def train(
     follow(client, shown, as_json=as_json, detach=detach)
 
 
+RUN_OPTIONS_WITH_VALUE = frozenset({"-P", "--set", "--project", "--patience"})
+
+
 def run(
-    script: Annotated[str | None, typer.Argument(help="A Python file; the pipeline when left out.")] = None,
-    arguments: Annotated[list[str] | None, typer.Argument(help="Passed on to the script, after --.")] = None,
+    script: Annotated[
+        str | None, typer.Argument(help="A Python file, or a command; the pipeline when left out.")
+    ] = None,
+    arguments: Annotated[
+        list[str] | None, typer.Argument(help="Passed on: to a command as they stand, to a script after --.")
+    ] = None,
+    *,
     params: Set = None,
     project: Project = None,
     dry_run: DryRun = False,
     detach: Detach = False,
+    patience: Annotated[
+        float,
+        typer.Option("--patience", min=0, help="Around a command: seconds to wait for a server that is away."),
+    ] = 300.0,
+    drain: Annotated[
+        bool, typer.Option("--drain", help="Deliver what earlier commands kept while the server was away.")
+    ] = False,
     as_json: Json = False,
 ) -> None:
-    """Run what lies here, uncommitted edits included: the pipeline, or one script that needs no headway.yaml.
+    """Run what lies here, uncommitted edits included: the pipeline, one script as a job, or any command.
 
-    `headway run train.py -P lr=0.1 -- --epochs 3` runs `python train.py --lr 0.1 --epochs 3`, tracked, in the
-    environment of this folder's lock file.
+    `headway run train.py -P lr=0.1 -- --epochs 3` makes a job of `python train.py --lr 0.1 --epochs 3`, in the
+    environment of this folder's lock file. `headway run python train.py` runs the command here and now, as it is:
+    what it logs with MLflow goes to the server, and is kept on this machine while that is away.
     """
+    if drain:
+        from headway.cli.doors import kept_doors
+        from headway.cli.journal import drain as drain_journals
+
+        drain_journals(kept_doors(), patience=patience, as_json=as_json)
+        return
+    from headway.cli.outside import is_command, run_command
+
+    if script is not None and is_command(script):
+        if params or project or dry_run or detach or as_json:
+            raise UsageError(
+                f"{script} is a command, which runs as it is: it takes no -P, --project, --dry-run, --detach or --json",
+                hint=f"headway run {script} ...; a script (.py) becomes a job and takes them",
+            )
+        raise typer.Exit(run_command([script, *(arguments or ())], patience=patience))
     if script is None:
         train(None, params, project, None, dry_run, detach, as_json)
         return
     if project is not None:
         raise UsageError("a script belongs to no project", hint=f"headway run {script}")
+    if not script.endswith(".py") and not Path(script).exists() and resolve(script) is None:
+        raise NotFound(f"there is no script or program {script}", hint="headway run python train.py, or ls *.py")
     client = connect()
     at = here(client)
     branch, sha = script_commit(at, script, list(arguments or ()), list(params or ()))

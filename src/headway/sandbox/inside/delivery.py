@@ -37,6 +37,7 @@ class Delivery:
         self.journal = Journal(folder / "journal")
         self.refused = _lines(folder / _UNDELIVERED)  # kept, and then not accepted by the server
         self.refusal = ""  # the first of them that this process saw, for people
+        self.full = ""  # what the disk had no room for at last; the client was told so
         self.trouble = ""  # why what waits could not be delivered at the last try
 
     def start(self) -> None:

@@ -7,6 +7,7 @@ not answer, artifacts are spooled, everything else waits for the server.
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import errno
 import hmac
@@ -116,6 +117,7 @@ class Door:
             "pending": self._delivery.journal.pending,
             "refused": self._delivery.refused,
             "refusal": self._delivery.refusal,
+            "full": self._delivery.full,
             "trouble": self._delivery.trouble,
             "runs": list(self._stamp.runs),
         }
@@ -184,8 +186,7 @@ class Door:
     def _answer(self, head: wire.Head, client: socket.socket, stream: object, upstream: Upstream) -> bool:
         method, target = head.first[0], head.first[1]
         kind = kind_of(method, target)
-        given = head.headers.get("authorization", "")
-        if kind is None or not hmac.compare_digest(given.encode(), f"Bearer {self._placeholder}".encode()):
+        if kind is None or not self._knows(head.headers.get("authorization", "")):
             status, code, text = (
                 (404, "ENDPOINT_NOT_FOUND", f"the door leads to the tracking server only, not to {target[:200]}")
                 if kind is None
@@ -204,7 +205,7 @@ class Door:
         except OSError as error:
             if error.errno not in {errno.ENOSPC, errno.EDQUOT}:
                 raise
-            self._delivery.trouble = f"no room on the disk to keep {head.first[1][:200]}"
+            self._delivery.full = f"no room on the disk to keep {head.first[1][:200]}"
             client.sendall(_not_now("no room on the disk to keep this artifact", close=True))
             return False
         if kind in {APPEND, ARTIFACT}:
@@ -212,6 +213,18 @@ class Door:
         else:
             self._pass_on(self._stamp.mark(request), client, upstream)
         return head.keeps_alive
+
+    def _knows(self, given: str) -> bool:
+        """Say whether a client brings the placeholder, as token or as a password: MLflow prefers the latter."""
+        scheme, _, said = given.partition(" ")
+        if scheme.lower() == "basic":
+            try:
+                said = base64.b64decode(said, validate=True).decode().partition(":")[2]
+            except ValueError:
+                return False
+        elif scheme != "Bearer":
+            return False
+        return hmac.compare_digest(said.encode(), self._placeholder.encode())
 
     def _read_request(self, head: wire.Head, stream: object, length: int | None, *, spools: bool) -> Request:
         headers = {name.title(): head.headers[name] for name in _PASSED_ON if name in head.headers}
@@ -257,7 +270,7 @@ class Door:
         except OSError as error:
             if request.spool:
                 request.spool.unlink(missing_ok=True)
-            self._delivery.trouble = f"the server is away, and the journal takes no more: {error.strerror}"
+            self._delivery.full = f"the server is away, and the journal takes no more: {error.strerror}"
             return _not_now(f"the server is away and this could not be kept: {error.strerror}")
         return _message(200, "OK", {"content-type": "application/json"}, b"{}")
 
@@ -294,7 +307,7 @@ class Door:
         try:
             self._delivery.keep(patch)
         except OSError as error:
-            self._delivery.trouble = f"the patch of the working tree could not be kept: {error.strerror}"
+            self._delivery.full = f"the patch of the working tree could not be kept: {error.strerror}"
 
 
 def _stream_back(response: Response, client: socket.socket, upstream: Upstream) -> None:

@@ -16,9 +16,9 @@ import select
 import shutil
 import signal
 import sys
-import threading
 import time
 from pathlib import Path
+from typing import Callable  # noqa: UP035  # Python 3.9 runs this too
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))  # -I leaves it out
 
@@ -35,8 +35,8 @@ def main(folder: Path, life: int | None) -> int:
     os.chdir(folder)
     for number in (signal.SIGHUP, signal.SIGINT):
         signal.signal(number, signal.SIG_IGN)  # a door goes on when the terminal is closed or interrupted
-    ending = threading.Event()
-    signal.signal(signal.SIGTERM, lambda _number, _frame: ending.set())
+    asked: list[int] = []
+    signal.signal(signal.SIGTERM, lambda number, _frame: asked.append(number))
     lock = os.open("lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -55,29 +55,27 @@ def main(folder: Path, life: int | None) -> int:
     door.start()
     said.now(ready=True)
     if life is not None:
-        _stand_open(life, ending, said)
+        _stand_open(life, asked, said)
         door.close_intake()
-    left = _drain(door, said, ending, order["patience_s"], is_told=life is None)
+    left = _drain(door, said, lambda: len(asked) > (life is not None), order["patience_s"])
     said.now(done=True)
     if not left:
         shutil.rmtree(folder, ignore_errors=True)
     return 1 if left else 0
 
 
-def _stand_open(life: int, ending: threading.Event, said: _Said) -> None:
+def _stand_open(life: int, asked: list[int], said: _Said) -> None:
     """Wait until the command has ended: it and its terminal are gone, or the terminal says so with SIGTERM."""
-    while not ending.is_set():
+    while not asked:
         said.changes()
         if select.select([life], [], [], _LOOK_EVERY)[0] and not os.read(life, 1):
             return
 
 
-def _drain(door: Door, said: _Said, ending: threading.Event, patience: float, *, is_told: bool) -> int:
-    """Deliver until nothing waits, or nothing has moved for so long; a second SIGTERM ends it at once."""
-    if not is_told:
-        ending.clear()
+def _drain(door: Door, said: _Said, is_enough: Callable[[], bool], patience: float) -> int:
+    """Deliver until nothing waits, nothing has moved for so long, or the terminal has had enough (one more SIGTERM)."""
     pending, since = -1, time.monotonic()
-    while (now_pending := door.status()["pending"]) and not ending.is_set():
+    while (now_pending := door.status()["pending"]) and not is_enough():
         if now_pending != pending:
             pending, since = now_pending, time.monotonic()
         elif time.monotonic() - since > patience:

@@ -51,7 +51,7 @@ class Upstream:
 
     def __init__(self, server_file: Path, token: str) -> None:
         self._server_file = server_file
-        self._authorization = token if token.startswith("Basic ") else f"Bearer {token}"
+        self._token = token
         self._socket: socket.socket | None = None
         self._stream: BinaryIO | None = None
         self._host = ""
@@ -93,7 +93,7 @@ class Upstream:
             self._connect()
         self._socket.settimeout(seconds)
         length = request.spool.stat().st_size if request.spool else len(request.body)
-        headers = {**request.headers, "Host": self._host, "Authorization": self._authorization}
+        headers = {**request.headers, "Host": self._host, "Authorization": f"Bearer {self._token}"}
         if length or request.method in {"POST", "PUT", "PATCH"}:
             headers["Content-Length"] = str(length)
         try:
