@@ -38,7 +38,7 @@ VERBS: tuple[Listed, ...] = (
     _group("Start", "project", "project:app", "list | add"),
     _verb("Start", "version", "start", "print the version"),
     _verb("Work", "run", "work", "run the working tree, one script, or any command here, tracked"),
-    _group("Work", "journal", "journal:app", "list | deliver | discard what a server has not got yet", lists=True),
+    _group("Work", "journal", "journal:app", "list | deliver | discard (what a server has not got yet)", lists=True),
     _verb("Work", "plan", "work", "what train would do: run or reuse, and why"),
     _verb("Work", "train", "work", "the pipeline of the working tree, a ref or a change"),
     _verb("Work", "tune", "work", "the search for parameters (comes later)"),

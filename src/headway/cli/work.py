@@ -158,19 +158,13 @@ def run(
     what it logs with MLflow goes to the server, and is kept on this machine while that is away.
     """
     if drain:
-        from headway.cli.doors import kept_doors
-        from headway.cli.journal import drain as drain_journals
-
-        drain_journals(kept_doors(), patience=patience, as_json=as_json)
+        _drain(patience=patience, as_json=as_json)
         return
     from headway.cli.outside import is_command, run_command
 
     if script is not None and is_command(script):
         if params or project or dry_run or detach or as_json:
-            raise UsageError(
-                f"{script} is a command, which runs as it is: it takes no -P, --project, --dry-run, --detach or --json",
-                hint=f"headway run {script} ...; a script (.py) becomes a job and takes them",
-            )
+            raise _is_a_command(script)
         raise typer.Exit(run_command([script, *(arguments or ())], patience=patience))
     if script is None:
         train(None, params, project, None, dry_run, detach, as_json)
@@ -192,6 +186,20 @@ def run(
         return
     shown = give(client, at.repo, command_text("train", None, project=name), sha=sha, branch=branch)
     follow(client, shown, as_json=as_json, detach=detach)
+
+
+def _drain(*, patience: float, as_json: bool) -> None:
+    from headway.cli.doors import kept_doors
+    from headway.cli.journal import drain
+
+    drain(kept_doors(), patience=patience, as_json=as_json)
+
+
+def _is_a_command(word: str) -> UsageError:
+    return UsageError(
+        f"{word} is a command, which runs as it is: it takes no -P, --project, --dry-run, --detach or --json",
+        hint=f"headway run {word} ...; a script (.py) becomes a job and takes them",
+    )
 
 
 def tune(params: Set = None, project: Project = None, change: OfChange = None, as_json: Json = False) -> None:
