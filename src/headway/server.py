@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
 from typing import Any
+from urllib.parse import urlsplit
 
 import msgspec
 import uvicorn
@@ -87,6 +88,9 @@ def serve(settings: Settings, worker: WorkerChild | None = None) -> None:
             cause="without auth every caller is an administrator",
             hint="leave out --auth none, or listen on 127.0.0.1",
         )
+    if settings.auth == "none":
+        _check_public_url(settings)
+        logger().warning("auth is off: whoever reaches this port is an administrator", host=settings.host)
     _make_private(settings.data)
     with _only_server(settings.data):
         # What a killed server left behind would send people to a dead port.
@@ -114,6 +118,17 @@ def serve(settings: Settings, worker: WorkerChild | None = None) -> None:
             writer.stop()
             (settings.data / "server.json").unlink(missing_ok=True)
             app.close()
+
+
+def _check_public_url(settings: Settings) -> None:
+    """Refuse a server without logins that is told to be reached from elsewhere: a proxy makes everybody local."""
+    host = urlsplit(settings.public_url).hostname or ""
+    if host and host not in LOOPBACK:
+        raise UsageError(
+            f"auth none at {settings.public_url} would let everybody in",
+            cause="without auth every caller is an administrator, and a proxy makes every caller a local one",
+            hint="leave out --auth none, or HEADWAY_PUBLIC_URL",
+        )
 
 
 def _make_private(data: Path) -> None:

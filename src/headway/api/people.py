@@ -190,7 +190,7 @@ def _role_for(tx: Any, who: Principal, user: str, *, project: str, asked: str) -
     if known is None and user != who.user:
         raise NotFound(f"there is no user {user[:128]}", hint=f"headway user add {user[:128]}")
     own = who.role_in(project) if project else who.highest
-    theirs = own if known is None else known.role_in(project) if project else max(known.role, *known.projects.values())
+    theirs = own if known is None else _most(known, project)
     most = min(own, theirs)
     role = read_role(asked) if asked else most
     if role > most or role is Role.NONE:
@@ -201,6 +201,10 @@ def _role_for(tx: Any, who: Principal, user: str, *, project: str, asked: str) -
             hint=f"headway user grant {user} {project or 'PROJECT'} {role.name.lower()}, by an administrator",
         )
     return role
+
+
+def _most(user: User, project: str) -> Role:
+    return user.role_in(project) if project else max([user.role, *user.projects.values()])
 
 
 def _own_end(store: TokenStore, who: Principal, user: str) -> datetime | None:
