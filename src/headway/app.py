@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import msgspec
 
@@ -21,6 +21,9 @@ from headway.forges.base import Forge
 from headway.sandbox.isolation import IsolationReport
 from headway.serving.base import Target
 from headway.settings import Settings
+
+if TYPE_CHECKING:
+    from headway.forges.github.forge import GitHubForge
 
 ISOLATION_FILE = "isolation.json"
 
@@ -38,6 +41,7 @@ class App:
     builder: Builder
     engines: Mapping[str, Engine]
     forges: Mapping[str, Forge]
+    github: GitHubForge | None = None  # the same as in `forges`, for the questions that only GitHub has
     targets: Mapping[str, Target]
 
     @property
@@ -100,6 +104,10 @@ def open_app(settings: Settings, *, runs_attempts: bool = False) -> App:
     # What must be built from source runs its own code: inside the sandbox, where there is one.
     serving = Options(launch=Launch(sandbox=isolation.facts, private=(str(data),)))
     sealing = Sealing(facts=isolation.facts, private=(data,)) if isolation.facts is not None else None
+    github = _github(settings, database, clock)
+    forges: dict[str, Forge] = {"local": LocalForge(database, clock)}
+    if github is not None:
+        forges["github"] = github
     return App(
         settings=settings,
         clock=clock,
@@ -109,9 +117,22 @@ def open_app(settings: Settings, *, runs_attempts: bool = False) -> App:
         contents=FolderStore(data / "contents"),
         builder=UvBuilder(data / "environments", sealing=sealing),
         engines={"local": LocalEngine(data / "attempts", isolation=isolation, private=(data,))},
-        forges={"local": LocalForge(database, clock)},
+        forges=forges,
+        github=github,
         targets={"local": LocalTarget(data / "deployments", serving), "command": CommandTarget(data / "deployments")},
     )
+
+
+def _github(settings: Settings, database: Database, clock: Clock) -> GitHubForge | None:
+    """Return GitHub as a forge where somebody has set it up: what it needs takes time to import."""
+    from headway.forges.github.config import read_config
+
+    config = read_config(settings.data / "github")
+    if not config.is_set_up:
+        return None
+    from headway.forges.github.forge import GitHubForge
+
+    return GitHubForge(database, clock, config=config, mirrors=settings.data / "mirrors")
 
 
 def _isolation(settings: Settings) -> IsolationReport:

@@ -33,6 +33,10 @@ class Settings:
     """Seconds without work or requests after which the server ends; 0 = never."""
     public_url: str = ""
     """The address that reports link to; empty means host and port."""
+    poll_seconds: int = 15
+    """How often a repository at GitHub is looked at where no webhooks come in."""
+    catch_up_seconds: int = 300
+    """How often it is looked at for what was missed where they do."""
     slots: int = 2
     """How many attempts run at the same time on this machine."""
     isolation: int = -1

@@ -104,7 +104,7 @@ def route(app: App, method: str, path: str, needs: Role, handler: Handler, *, ca
         try:
             # Who asks first: nobody whom we do not know makes us hold what they send.
             principal = await run_in_threadpool(_admitted, app, request, (method, path, needs))
-            body = await _read(request, cap)
+            body = await read_body(request, cap)
             return await run_in_threadpool(_answer, Call(app, request, principal, body), handler)
         except HeadwayError as error:
             return failure(error)
@@ -132,7 +132,8 @@ def _answer(call: Call, handler: Handler) -> Response:
     return answer if isinstance(answer, Response) else json_response(answer)
 
 
-async def _read(request: Request, cap: int) -> bytes:
+async def read_body(request: Request, cap: int) -> bytes:
+    """Return a request's body, given up as soon as it is over the cap."""
     parts: list[bytes] = []
     size = 0
     async for part in request.stream():

@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta
+from functools import partial
+from typing import Any
 
 import msgspec
-from sqlalchemy import ColumnElement, Connection, func, select, union, update
+from sqlalchemy import ColumnElement, Connection, Row, func, select, union, update
 from sqlalchemy.exc import SQLAlchemyError
 
 from headway.app import App
 from headway.auth.secrets import SecretStore
 from headway.db import schema
-from headway.errors import HeadwayError, NotFound
+from headway.errors import HeadwayError, NotFound, Throttled
 from headway.flow.background import Background
 from headway.flow.merging import context
 from headway.flow.outbox import KINDS, want
 from headway.flow.present import job_url, view_job
 from headway.flow.repos import forge_of
+from headway.forges.local import NAME as LOCAL
 from headway.forges.model import StatusState, WantedComment, WantedStatus
 from headway.jobs.model import Job, JobState
 from headway.jobs.store import JobStore
@@ -40,7 +43,7 @@ _STATES = {
 }
 
 
-def step(app: App, _background: Background) -> bool:
+def step(app: App, background: Background) -> bool:
     """Bring what is wanted up to date and send what does not stand yet."""
     now = app.clock.now()
     with app.database.read() as tx:
@@ -52,7 +55,7 @@ def step(app: App, _background: Background) -> bool:
     if all(done) and latest > since:
         with app.database.write() as tx:
             _mark_told(tx, ALL, "", now, latest)
-    return _send(app, now)
+    return _send(app, background, now)
 
 
 def _told(app: App, job: Job, now: datetime) -> bool:
@@ -189,33 +192,56 @@ def _status(app: App, job: Job, view: ReportView, report: Report) -> WantedStatu
     )
 
 
-def _send(app: App, now: datetime) -> bool:
-    table = schema.outbox.c
+def _send(app: App, background: Background, now: datetime) -> bool:
+    """Send what does not stand yet: here at once, to a forge over the network beside the loops, in order."""
+    table, repo = schema.outbox.c, schema.repo.c
     with app.database.read() as tx:
         rows = tx.execute(
-            select(schema.outbox)
+            select(schema.outbox, repo.forge)
+            .join(schema.repo, repo.id == table.repo_id)
             .where(table.want_rev > table.sent_rev, table.dead == "", table.next_at <= now)
             .order_by(table.next_at)
             .limit(50),
         ).all()
+    near = [row for row in rows if row.forge == LOCAL]
+    for row in near:
+        _send_one(app, row)
+    far: dict[str, list[Row[Any]]] = {}
     for row in rows:
-        values: dict[str, object]
-        try:
-            wanted = msgspec.convert(row.want_body, KINDS[row.kind])
-            receipt = forge_of(app, row.repo_id).deliver(wanted)
-        except NotFound as error:
-            values = {"dead": error.message}
-        except Exception as error:  # noqa: BLE001  # one that cannot be sent must not hold up all others
-            logger().warning("not delivered", what=row.coalesce_key, error=str(error))
-            wait = timedelta(seconds=min(2.0 ** (row.tries + 1), 300.0))
-            values = {"tries": row.tries + 1, "next_at": now + wait}
-            # A forge that is away comes back, and what is wanted then must stand there.
-            if row.tries + 1 >= MAX_TRIES and not (isinstance(error, HeadwayError) and error.retryable):
-                values["dead"] = str(error)[:2000] or type(error).__name__
-        else:
-            values = {"sent_rev": row.want_rev, "remote_id": receipt.remote_id, "tries": 0}
-        with app.database.write() as tx:
-            # Something newer may be wanted by now: what became of the older says nothing of that.
-            is_same = () if "sent_rev" in values else (table.want_rev == row.want_rev,)
-            tx.execute(update(schema.outbox).where(table.coalesce_key == row.coalesce_key, *is_same).values(**values))
-    return bool(rows)
+        if row.forge != LOCAL:
+            far.setdefault(row.repo_id, []).append(row)
+    for repo_id, waiting in far.items():
+        # One after the other for a repository: GitHub asks for writes in series.
+        background.run(f"send:{repo_id}", partial(_send_all, app, waiting))
+    return bool(near)
+
+
+def _send_all(app: App, rows: list[Row[Any]]) -> None:
+    for row in rows:
+        _send_one(app, row)
+
+
+def _send_one(app: App, row: Row[Any]) -> None:
+    table = schema.outbox.c
+    values: dict[str, object]
+    try:
+        wanted = msgspec.convert(row.want_body, KINDS[row.kind])
+        receipt = forge_of(app, row.repo_id).deliver(wanted)
+    except Throttled as error:
+        values = {"next_at": error.until}
+    except NotFound as error:
+        values = {"dead": error.message}
+    except Exception as error:  # noqa: BLE001  # one that cannot be sent must not hold up all others
+        logger().warning("not delivered", what=row.coalesce_key, error=str(error))
+        # A forge that is away comes back, and what is wanted must then stand there soon.
+        is_away = isinstance(error, HeadwayError) and error.retryable
+        wait = timedelta(seconds=min(2.0 ** (row.tries + 1), 60.0 if is_away else 300.0))
+        values = {"tries": row.tries + 1, "next_at": app.clock.now() + wait}
+        if row.tries + 1 >= MAX_TRIES and not is_away:
+            values["dead"] = str(error)[:2000] or type(error).__name__
+    else:
+        values = {"sent_rev": row.want_rev, "remote_id": receipt.remote_id, "tries": 0}
+    with app.database.write() as tx:
+        # Something newer may be wanted by now: what became of the older says nothing of that.
+        is_same = () if "sent_rev" in values else (table.want_rev == row.want_rev,)
+        tx.execute(update(schema.outbox).where(table.coalesce_key == row.coalesce_key, *is_same).values(**values))

@@ -10,7 +10,7 @@ from headway.commands.grammar import has_command, parse_comment
 from headway.commands.inbox import Delivery, InboxStore
 from headway.commands.model import Answer, Command, CommandState, Origin, ParsedCommand, Verb
 from headway.commands.store import CommandStore
-from headway.errors import HeadwayError, Throttled, Unreachable
+from headway.errors import HeadwayError, Throttled
 from headway.flow.background import Background
 from headway.flow.merging import after_merge, after_opening, after_push
 from headway.flow.outbox import want
@@ -18,6 +18,7 @@ from headway.flow.projects import aliases
 from headway.flow.repos import forge_of
 from headway.flow.standing import doubtful_head, wrong_commit
 from headway.flow.watching import leave_change
+from headway.forges.local import NAME as LOCAL
 from headway.forges.model import (
     BranchPushed,
     ChangeLabelled,
@@ -37,17 +38,30 @@ from headway.logs import logger
 _AWAY = timedelta(seconds=10)
 
 
-def step(app: App, _background: Background) -> bool:
+def step(app: App, background: Background) -> bool:
     """Take in what the forges tell, then read what is new; return whether there was anything."""
     with app.database.read() as tx:
         repos = RepoStore(tx).with_cursors()
     for repo, cursor in repos:
-        _take_in(app, repo, cursor)
+        _listen(app, background, repo, cursor)
     with app.database.read() as tx:
         waiting = InboxStore(tx).next_new(at=app.clock.now(), limit=50)
     for entry in waiting:
         _read(app, entry)
     return bool(waiting)
+
+
+def _listen(app: App, background: Background, repo: Repo, cursor: str) -> None:
+    """Look at a repository: here at once, at a forge over the network now and then and beside the loops."""
+    forge = app.forges.get(repo.forge)
+    if forge is None or repo.forge == LOCAL:
+        _take_in(app, repo, cursor)
+        return
+    is_told = app.github is not None and app.github.listens
+    every = app.settings.catch_up_seconds if is_told else app.settings.poll_seconds
+    name = f"listen:{repo.id}"
+    if not background.is_running(name) and background.is_due(name, every):
+        background.run(name, lambda: _take_in(app, repo, cursor))
 
 
 def _take_in(app: App, repo: Repo, cursor: str) -> None:
@@ -69,23 +83,28 @@ def _take_in(app: App, repo: Repo, cursor: str) -> None:
 def _read(app: App, delivery: Delivery) -> None:
     try:
         used = _understand(app, delivery)
-    except Unreachable as error:
-        now = app.clock.now()
-        until = error.until if isinstance(error, Throttled) else now + _AWAY
-        logger().warning("forge is away, the event waits", event=delivery.id, error=error.message)
-        with app.database.write() as tx:
-            InboxStore(tx).postpone(delivery.id, error=error.message, until=until)
-        return
     except Exception as error:  # noqa: BLE001  # one poisonous event must not stop the others
-        logger().exception("event cannot be read", kind=type(delivery.event).__name__)
-        with app.database.write() as tx:
-            InboxStore(tx).failed(delivery.id, error=str(error), at=app.clock.now())
+        _later(app, delivery, error)
         return
     with app.database.write() as tx:
         if used:
             InboxStore(tx).done(delivery.id)
         else:
             InboxStore(tx).ignored(delivery.id, why="nothing in it is for us")
+
+
+def _later(app: App, delivery: Delivery, error: Exception) -> None:
+    now = app.clock.now()
+    if isinstance(error, HeadwayError) and error.retryable:
+        # The forge is away and comes back: what was said there must not be lost with the last of some tries.
+        logger().warning("forge is away, the event waits", delivery=delivery.id, error=error.message)
+        until = error.until if isinstance(error, Throttled) else now + _AWAY
+        with app.database.write() as tx:
+            InboxStore(tx).postpone(delivery.id, error=error.message, until=until)
+        return
+    logger().exception("event cannot be read", kind=type(delivery.event).__name__, exc_info=error)
+    with app.database.write() as tx:
+        InboxStore(tx).failed(delivery.id, error=str(error), at=now)
 
 
 def _understand(app: App, delivery: Delivery) -> bool:

@@ -147,6 +147,8 @@ def resolve(app: App, repo: Repo, ref: str) -> str:
     if len(ref) in (40, 64):
         forge_of(app, repo.id).fetch(repo.id, ref)
         return ref
+    if app.github is not None and repo.forge == app.github.name:
+        return app.github.branch_tip(repo.id, ref)
     git = Git(Path(_git_dir(app, repo)))
     sha = git.branch_head(ref)
     if sha is None:

@@ -7,15 +7,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from headway.errors import NotFound, Refused
-from headway.forges.git import Git, git_error, run_git
+from headway.forges.git import Git, check_branch_name, git_error, run_git
 from headway.forges.github.api import GitHubApi
 from headway.forges.github.checks import Checks
 from headway.forges.github.comments import Comments
 from headway.forges.github.deployments import Deployments
+from headway.forges.github.missed import Missed
 from headway.forges.github.payloads import Pull, RepoRef, change_of, number_of, repo_id, to_type
 from headway.forges.github.polling import Poller
 from headway.forges.github.tokens import Tokens, web_base
-from headway.forges.github.webhook import open_delivery, read_event
+from headway.forges.github.webhook import NAME, open_delivery, read_event
 from headway.forges.model import (
     Change,
     Event,
@@ -39,12 +40,13 @@ if TYPE_CHECKING:
     from headway.forges.github.config import GitHubConfig
     from headway.forges.github.tokens import Access
 
-NAME = "github"
 _SHA_LENGTHS = (40, 64)
 
 
 class GitHubForge:
     """GitHub, as an App or with a person's token; commits are kept in bare repositories under `mirrors`."""
+
+    name = NAME
 
     def __init__(
         self,
@@ -65,7 +67,9 @@ class GitHubForge:
         self._comments = Comments(self.api, self.tokens)
         self._checks = Checks(self.api, self.tokens)
         self._deployments = Deployments(self.api)
-        self._poller = Poller(self.api, self._comments)
+        # An App whose webhooks come in here can also say which of them did not.
+        missed = Missed(self.api, self.tokens, self.bot) if config.app and config.webhook_secrets else None
+        self._poller = Poller(self.api, self._comments, missed)
 
     # --- the protocol: headway.forges.base.Forge ---------------------------------------------------
 
@@ -78,7 +82,7 @@ class GitHubForge:
         hook = open_delivery(headers, body, self.config.webhook_secrets)
         if hook is None:
             return None
-        return read_event(hook, app_id=self.tokens.app_id, bot=self._comments.bot)
+        return read_event(hook, app_id=self.tokens.app_id, bot=self.bot)
 
     def events_since(self, repo_id: str, cursor: str) -> EventPage:
         """Look at the repository and return what moved since the cursor; "" = from now on."""
@@ -165,6 +169,25 @@ class GitHubForge:
         with self._database.write() as tx:
             RepoStore(tx).add(repo, cursor=start, at=self._clock.now(), by=by)
         return repo
+
+    @property
+    def bot(self) -> str:
+        """The account in which our App writes; "" without an App."""
+        return self._comments.bot
+
+    @property
+    def listens(self) -> bool:
+        """Whether GitHub sends us what happens, so that looking is only for what was missed."""
+        return bool(self.config.webhook_secrets)
+
+    def branch_tip(self, repo_id: str, branch: str) -> str:
+        """Return the commit that a branch stands at now.
+
+        Raises:
+            NotFound: there is no such branch.
+        """
+        repo, access = self._of(repo_id)
+        return self._poller.branch_tip(repo, check_branch_name(branch), access)
 
     def access(self, repo_id: str) -> tuple[Repo, Access]:
         """Return a repository and the access that serves it, for questions that only GitHub has."""

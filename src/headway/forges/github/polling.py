@@ -18,6 +18,7 @@ from headway.forges.model import BranchPushed, Change, ChangeMoved, ChangeState,
 if TYPE_CHECKING:
     from headway.forges.github.api import GitHubApi
     from headway.forges.github.comments import Comments
+    from headway.forges.github.missed import Missed
     from headway.forges.github.tokens import Access
     from headway.forges.model import Repo
 
@@ -30,15 +31,17 @@ class Seen(msgspec.Struct, frozen=True, kw_only=True):
     branch: str
     heads: dict[str, str]  # number of an open change -> head commit
     comment: int  # the newest comment's id: ids only grow
+    delivery: int = 0  # the newest of the App's deliveries
 
 
 class Poller:
     """Looks at one repository at a time; keeps nothing but what the cursor says."""
 
-    def __init__(self, api: GitHubApi, comments: Comments) -> None:
-        """Read through `api`; `comments` knows which are ours."""
+    def __init__(self, api: GitHubApi, comments: Comments, missed: Missed | None = None) -> None:
+        """Read through `api`; `comments` knows which are ours; `missed` where webhooks come in too."""
         self._api = api
         self._comments = comments
+        self._missed = missed
 
     def look(self, repo: Repo, cursor: str, access: Access) -> EventPage:
         """Return what happened since the cursor was made."""
@@ -47,14 +50,15 @@ class Poller:
         heads = {str(pull.number): pull.head.sha for pull in pulls}
         if cursor == "":
             newest = self._newest_comment(repo, access)
-            return EventPage(events=(), cursor=_cursor(Seen(branch=tip, heads=heads, comment=newest)))
+            latest = self._missed.newest() if self._missed else 0
+            return EventPage(events=(), cursor=_cursor(Seen(branch=tip, heads=heads, comment=newest, delivery=latest)))
         seen = _seen(cursor)
         events: list[Event] = [*self._moves(repo, pulls, seen, tip, access)]
         said, newest = self._comments_since(repo, seen, access)
         events += said
-        if not events and heads == seen.heads and tip == seen.branch:
-            return EventPage(events=(), cursor=cursor)
-        fresh = Seen(branch=tip, heads=heads, comment=newest)
+        lost, latest = self._missed.since(repo, seen.delivery) if self._missed else ([], seen.delivery)
+        events += lost
+        fresh = Seen(branch=tip, heads=heads, comment=newest, delivery=latest)
         return EventPage(events=tuple(events), cursor=_cursor(fresh))
 
     def branch_tip(self, repo: Repo, branch: str, access: Access) -> str:

@@ -174,6 +174,11 @@ class Tokens:
             self._by_repository[name.lower()] = number
         return number
 
+    def may_be(self, name: str, number: int) -> bool:
+        """Whether a repository may belong to this installation, by what is known without asking."""
+        with self._lock:
+            return self._by_repository.get(name.lower(), number) == number
+
     def forget_installation(self, number: int) -> None:
         """Drop what is known of an installation: it was removed, suspended, or its repositories changed."""
         with self._lock:

@@ -44,6 +44,7 @@ from headway.forges.model import (
     QueueEntered,
 )
 
+NAME = "github"
 NO_COMMIT = "0" * 40
 _PULL_ACTIONS = {
     "opened": "opened",

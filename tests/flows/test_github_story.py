@@ -1,0 +1,139 @@
+"""The story at GitHub: webhooks in, one check and one comment out; the fake is judged by GitHub's own description."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from fakes.github.sender import SECRET, Sender
+from fakes.github.server import FakeGitHub, running
+from fakes.github.world import APP_ID, APP_SLUG, NAME, FakeComment
+from flows.conftest import serving
+from flows.test_story import CONFIG, train_script
+from headway.app import App, open_app
+from headway.db import schema
+from headway.flow.results import JobResults
+from headway.forges.github.config import GitHubApp, GitHubConfig, save_config
+from headway.forges.model import Repo
+from headway.jobs.model import Job
+from headway.jobs.store import JobStore
+from headway.server import read_announcement
+from headway.settings import Settings
+from headway.worker import Worker
+
+DEADLINE = 120.0
+
+
+@dataclass
+class GitHubStage:
+    """A fake GitHub and a Headway that is its App; the test ticks."""
+
+    fake: FakeGitHub
+    app: App
+    worker: Worker
+    repo: Repo
+    sender: Sender
+
+    def tick_until(self, done: Callable[[], Any], what: str) -> Any:
+        ends = time.monotonic() + DEADLINE
+        while True:
+            self.sender.send_new()
+            self.worker.tick()
+            found = done()
+            if found:
+                return found
+            assert time.monotonic() < ends, f"did not happen: {what}; comments {self.bodies()}"
+            time.sleep(0.05)
+
+    def train(self, branch: str, base: float) -> int:
+        self.fake.world.commit(branch, {"train.py": train_script(base)})
+        number = self.fake.world.open_pull(branch).number
+        self.settle()
+        return number
+
+    def settle(self) -> None:
+        """Let what was told be read, and the clock pass the time in which a head is too fresh to be meant."""
+        self.sender.send_new()
+        for _ in range(3):
+            self.worker.tick()
+        self.fake.world.pass_time(15)
+        with self.app.database.write() as tx:
+            tx.execute(schema.change_head.update().values(first_seen_at=self.app.clock.now().replace(year=2025)))
+
+    def bodies(self) -> list[str]:
+        return [each.body for each in self.ours()]
+
+    def ours(self, number: int | None = None) -> list[FakeComment]:
+        found = self.fake.world.comments.values()
+        return [each for each in found if each.app == APP_ID and number in (None, each.number)]
+
+    def check(self, sha: str) -> dict[str, Any] | None:
+        found = [each for each in self.fake.world.checks.values() if each["head_sha"] == sha]
+        assert len(found) <= 1
+        return found[0] if found else None
+
+    def concluded(self, number: int) -> dict[str, Any]:
+        sha = self.fake.world.head(self.fake.world.pulls[number])
+
+        def done() -> dict[str, Any] | None:
+            found = self.check(sha)
+            return found if found and found["conclusion"] else None
+
+        return self.tick_until(done, f"the check of change {number} concludes")
+
+    def jobs(self, **filters: Any) -> list[Job]:
+        with self.app.database.read() as tx:
+            found = JobStore(tx).find(schema.job.c.repo_id == self.repo.id, limit=200)
+        return [job for job in found if all(getattr(job, name) == value for name, value in filters.items())]
+
+
+@pytest.fixture(scope="module")
+def github(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GitHubStage]:
+    folder: Path = tmp_path_factory.mktemp("github")
+    with running(folder / "github.git") as fake:
+        data = folder / "data"
+        app_facts = GitHubApp(id=APP_ID, slug=APP_SLUG, private_key=fake.private_key)
+        save_config(data / "github", GitHubConfig(api=fake.url, app=app_facts, webhook_secrets=(SECRET,)))
+        fake.world.commit("main", {"headway.yaml": CONFIG, "train.py": train_script(0.5)})
+        fake.world.grant("ada", "write")
+        settings = Settings(data=data, port=0, catch_up_seconds=3600)
+        app = open_app(settings, runs_attempts=True)
+        assert app.github is not None
+        repo = app.github.register_repo(NAME, by="test")
+        worker = Worker(app)
+        with serving(app, settings):
+            sender = Sender(fake.world, str((read_announcement(settings.data) or {})["url"]))
+            sender.sent = len(fake.world.deliveries)
+            yield GitHubStage(fake=fake, app=app, worker=worker, repo=repo, sender=sender)
+            sender.close()
+        worker.background.close()
+        app.close()
+        assert fake.problems == []
+
+
+def test_a_comment_becomes_one_check_and_one_report(github: GitHubStage) -> None:
+    number = github.train("better", 0.7)
+    sha = github.fake.world.head(github.fake.world.pulls[number])
+    github.tick_until(lambda: github.check(sha), "a check asks for /train")
+    said = github.fake.world.comment(number, "ada", "please\n\n/train")
+    check = github.concluded(number)
+    assert check["conclusion"] == "success", check
+    github.tick_until(lambda: any("0.8" in each.body for each in github.ours(number)), "the report has the metric")
+    assert len(github.ours(number)) == 1
+    assert [content for _, content in said.reactions] == ["eyes"]
+
+    merged = github.fake.world.merge(number, squash=True)
+    (job,) = github.jobs(change=number)
+
+    def is_baseline() -> bool:
+        with github.app.database.read() as tx:
+            found = JobResults(tx).latest_baseline(github.repo.id, "tiny")
+        return found is not None and found.job_id == job.id
+
+    github.tick_until(is_baseline, "the squashed merge has the change's result")
+    assert merged.merge_commit_sha
