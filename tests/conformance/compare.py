@@ -65,7 +65,7 @@ def show(tallies: dict[str, Tally]) -> bool:
             continue
         is_good = is_good and set(outcomes.values()) <= {"passed", "departs"}
         why = next((each["why"] for each in told.values() if each["why"]), "")
-        _say(f"  {clause.rpartition('/')[2]}: {outcomes}" + (f"  ({why})" if why else ""))
+        _say(f"  {clause.rpartition('conformance/')[2]}: {outcomes}" + (f"  ({why})" if why else ""))
         for name, each in told.items():
             if each["outcome"] == "failed":
                 _say(f"    {name}: " + "\n        ".join(each["text"].strip().splitlines()[-4:]))
