@@ -86,6 +86,13 @@ docs: setup-dev ## the README and the docs, executed and complete
 golden: setup-dev ## rewrite the golden files; read the diff
 	HEADWAY_GOLDEN=1 $(BIN)/python -m pytest -q tests/golden
 
+.PHONY: bench-tracking bench-tracking-postgres
+bench-tracking: setup-dev ## Headway beside a real MLflow server on SQLite, about 12 minutes
+	$(BIN)/python bench/tracking/run.py
+
+bench-tracking-postgres: setup-dev ## the same on PostgreSQL, about 8 minutes
+	tools/with-postgres $(BIN)/python bench/tracking/run.py --database postgresql --scenarios create_run,log_metric,log_batch,populate,search,history
+
 lock: $(UV) ## resolve the locked requirements again
 	$(UV) pip compile --quiet --generate-hashes --universal --python-version 3.11 -o requirements/core.txt pyproject.toml
 	$(UV) pip compile --quiet --generate-hashes --universal --python-version 3.11 --all-extras -c requirements/core.txt -o requirements/dev.txt pyproject.toml requirements/dev.in
