@@ -7,6 +7,8 @@ BIN := $(VENV)/bin
 UV := $(BIN)/uv
 
 .DEFAULT_GOAL := help
+# The clients get environments of their own in .clients/; the first time they are installed.
+.PHONY: test-clients test-outage
 .PHONY: help setup setup-dev setup-system setup-browser demo conformance test test-again test-postgres test-chaos test-chaos-short check format lint types imports docs golden lock clean
 
 help: ## list the targets
@@ -58,6 +60,13 @@ test-postgres: setup-dev ## the store tests on PostgreSQL, installed and started
 
 conformance: setup-dev ## the conformance suite against a real MLflow server and Headway, with every difference
 	$(BIN)/python tests/conformance/compare.py
+
+test-clients: setup-dev ## MLflow clients of three generations, scikit-learn, Lightning and Optuna against a live server
+	$(BIN)/python tests/clients/environments.py
+	HEADWAY_TEST_CLIENTS=1 $(BIN)/python -m pytest -q tests/clients
+
+test-outage: setup-dev ## real MLflow scripts while their server is away for more than a minute (about four minutes)
+	HEADWAY_TEST_OUTAGE=65 $(BIN)/python -m pytest -q --timeout 900 tests/chaos/test_outage.py
 
 test-chaos-short: setup-dev ## one seed of 200 trainings under 40 kills of server and worker
 	$(BIN)/python tests/chaos/kill_server.py --runs 200 --kills 40 --seed 1
