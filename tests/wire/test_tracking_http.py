@@ -246,6 +246,20 @@ def test_a_repeated_request_with_a_key_answers_the_same_run(client: httpx.Client
     post(client, "runs/create", body, 400, **{"idempotency-key": "k" * 300})
 
 
+def test_whatever_is_made_is_made_once_for_one_key(client: Any) -> None:
+    asked = (
+        ("experiments/create", {"name": "once"}),
+        ("registered-models/create", {"name": "once"}),
+        ("model-versions/create", {"name": "once", "source": "s3://bucket/model"}),
+        ("logged-models", {"experiment_id": "0", "name": "once"}),
+    )
+    for path, body in asked:
+        first = post(client, path, body, **{"idempotency-key": path})
+        assert post(client, path, body, **{"idempotency-key": path}) == first, path
+    again = post(client, "model-versions/create", asked[2][1], **{"idempotency-key": "another"})
+    assert again["model_version"]["version"] == "2"
+
+
 def test_a_repeated_point_changes_nothing(client: httpx.Client, run: str) -> None:
     for _ in range(3):
         post(client, "runs/log-metric", {"run_id": run, "key": "m", "value": 1, "timestamp": 1, "step": 1})

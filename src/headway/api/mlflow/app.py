@@ -31,6 +31,7 @@ from headway.auth.model import Principal, Role
 from headway.errors import HeadwayError, NotThereYet, TooLarge, Unreachable, UsageError
 from headway.logs import logger
 from headway.tracking.documents import Document, keep_documents
+from headway.tracking.idempotency import once
 from headway.tracking.store import RunStore
 
 if TYPE_CHECKING:
@@ -46,6 +47,8 @@ Send = Callable[[Any], Awaitable[None]]
 _JSON = (b"content-type", b"application/json")
 _NOBODY = Principal(user="", role=Role.NONE)
 _BODYLESS = frozenset({"GET", "HEAD"})
+# What a repeated request would make twice, or be refused for. Runs see to it themselves: they answer as they are now.
+_MADE_ONCE = ("experiments/create", "registered-models/create", "model-versions/create", "logged-models")
 _READERS = 4
 _LONGEST_READ = 60.0  # seconds; a client waits 120
 
@@ -153,7 +156,9 @@ class MlflowWire:
                 store.actor = principal.user
                 who = self._admitted(principal, store, bound, message)
                 call = Call(principal=who, store=store, path=bound.path, idempotency_key=key)
-                return _encoded(route.answer(call, message))
+                if not key or not _makes_one(route):
+                    return _encoded(route.answer(call, message))
+                return once(store.link, who, key, lambda: _encoded(route.answer(call, message)).decode()).encode()
 
             return await self._writer.run(write)
         if route.is_heavy or self._reads_block:
@@ -253,6 +258,10 @@ def _pattern(path: str) -> re.Pattern[str]:
         else:
             regex += re.escape(part)
     return re.compile(regex + r"\Z", re.DOTALL)
+
+
+def _makes_one(route: Route) -> bool:
+    return route.method == "POST" and route.path.endswith(_MADE_ONCE)
 
 
 def _header(scope: Any, name: bytes) -> str | None:
