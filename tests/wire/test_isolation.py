@@ -20,6 +20,8 @@ from headway.auth.model import Role, TokenKind
 from headway.auth.projects import ProjectStore
 from headway.auth.tokens import TokenStore
 from headway.auth.users import UserStore
+from headway.tracking.ownership import project_of_experiment
+from headway.tracking.store import RunStore
 
 API = "/api/2.0/mlflow/"
 PROXY = "/api/2.0/mlflow-artifacts/"
@@ -493,9 +495,7 @@ def test_an_experiment_moves_where_its_maintainer_says(world: World) -> None:
     assert world.status("b", "GET", f"{API}experiments/get", experiment_id=exp) == 404
     world.ask("both", "experiments/set-experiment-tag", experiment_id=exp, key="headway.project", value="b")
     with world.live.database.read() as tx:
-        from headway.tracking.experiments import ExperimentStore
-
-        assert ExperimentStore(tx).project_of(exp) == "b"
+        assert project_of_experiment(RunStore(tx), exp) == "b"
     to_all = {"experiment_id": exp, "key": "headway.project", "value": ""}
     assert world.status("both", "POST", f"{API}experiments/set-experiment-tag", **to_all) == 403
 

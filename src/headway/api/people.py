@@ -67,7 +67,7 @@ def change_user(call: Call) -> Any:
         if wanted.role is not None:
             store.set_role(name, read_role(wanted.role), at=at, by=by)
         if wanted.disabled is not None:
-            store.set_disabled(name, wanted.disabled, at=at, by=by)
+            store.set_disabled(name, disabled=wanted.disabled, at=at, by=by)
         changed = store.get(name)
     call.app.authenticator.forget_all()
     return _shown(changed)

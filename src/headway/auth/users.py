@@ -90,7 +90,7 @@ class UserStore:
         self._tx.execute(update(_account).where(_account.c.name == name).values(role=int(role)))
         self._record(name, before.role.name.lower(), role.name.lower(), at=at, by=by)
 
-    def set_disabled(self, name: str, disabled: bool, *, at: datetime, by: str) -> None:  # noqa: FBT001  # the field itself
+    def set_disabled(self, name: str, *, disabled: bool, at: datetime, by: str) -> None:
         """Shut somebody out, with every token and session, or let them in again; nothing is forgotten.
 
         Raises:

@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from headway.auth.authenticate import LOCAL_USER
+from headway.auth.projects import ProjectStore
+from headway.auth.users import UserStore
 from headway.errors import Conflict, NotFound, TooLarge, UsageError
 from headway.forges.git import Git, check_branch_name, open_repository
 from headway.forges.local_merge import MergeResult, merge_change
@@ -33,6 +35,7 @@ from headway.forges.model import (
     WantedStatus,
 )
 from headway.forges.repo_store import RepoStore
+from headway.forges.roles import permission_of
 from headway.ids import digest_bytes
 
 if TYPE_CHECKING:
@@ -96,18 +99,27 @@ class LocalForge:
             return change_of(_found(tx, repo_id, number), git.branch_heads())
 
     def get_permission(self, repo_id: str, user: str) -> Permission:
-        """Return ADMIN for this machine's user and the repository's owner, else what its git config grants.
+        """Return ADMIN for this machine's user and the repository's owner, else what git config or this server grants.
 
-        `git config headway.role.NAME read|triage|write|maintain|admin` lists somebody else.
+        `git config headway.role.NAME read|triage|write|maintain|admin` lists somebody else; for a folder of git, this
+        server's users are the forge's, too.
         """
         git = self.git(repo_id)
         if user in {os_user(), LOCAL_USER, _owner(git.directory)}:
             return Permission.ADMIN
         granted = git.config(r"^headway\.role\.").get(f"headway.role.{user.lower()}", "none")
         try:
-            return Permission[granted.strip().upper()]
+            listed = Permission[granted.strip().upper()]
         except KeyError:
-            return Permission.NONE
+            listed = Permission.NONE
+        return max(listed, self._permission_here(repo_id, user))
+
+    def _permission_here(self, repo_id: str, user: str) -> Permission:
+        with self._database.read() as tx:
+            found = UserStore(tx).find(user)
+            if found is None or found.disabled:
+                return Permission.NONE
+            return permission_of(found.role_in(ProjectStore(tx).of_repo(repo_id)))
 
     def read_file(self, repo_id: str, sha: str, path: str) -> bytes | None:
         """Return a file of one commit; None when it has none there, or a symbolic link."""

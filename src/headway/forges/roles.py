@@ -15,6 +15,20 @@ _ROLES = {
 }
 
 
+_PERMISSIONS = {
+    Role.NONE: Permission.NONE,
+    Role.VIEWER: Permission.READ,
+    Role.CONTRIBUTOR: Permission.WRITE,
+    Role.MAINTAINER: Permission.MAINTAIN,
+    Role.ADMIN: Permission.ADMIN,
+}
+
+
+def permission_of(role: Role) -> Permission:
+    """Return the standing that a role amounts to, where this server's users are the forge's."""
+    return _PERMISSIONS[role]
+
+
 def role_of(permission: Permission) -> Role:
     """Return the role that a standing at the forge gives."""
     return _ROLES[permission]

@@ -121,20 +121,6 @@ class ExperimentStore:
             ),
         )
 
-    def project_of(self, experiment_id: str) -> str | None:
-        """Return the project of an experiment, NO_PROJECT for an open one; None when there is none of that id."""
-        row = self.link.one("select project from experiment where id = ?", (experiment_number(experiment_id),))
-        return None if row is None else str(row[0])
-
-    def move_to(self, experiment_id: str, project: str) -> None:
-        """Put an active experiment, with all of its runs and models, into another project."""
-        found = self.get(experiment_id)
-        if self.find_in(project, found.name) not in (None, found):
-            raise AlreadyExists(f"Experiment(name={found.name}) already exists in that project.")
-        self.link.run("update experiment set project = ? where id = ?", (project, self._active(experiment_id)))
-        now = self._now()
-        note(self.link, "experiment", found.id, to_state=project or "open", at=now, actor=self._actor)
-
     def rename(self, experiment_id: str, name: str) -> None:
         """Give an active experiment another name."""
         checked_experiment_name(name)

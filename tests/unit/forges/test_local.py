@@ -9,6 +9,9 @@ import pytest
 from sqlalchemy import select
 
 from fakes.repository import Repository
+from headway.auth.model import Role
+from headway.auth.projects import ProjectStore
+from headway.auth.users import UserStore
 from headway.clock import FixedClock
 from headway.db import schema
 from headway.db.connection import Database
@@ -479,3 +482,20 @@ def test_adding_a_repository_is_in_the_events_of_the_server(database: Database, 
     with database.read() as tx:
         rows = tx.execute(select(schema.event.c.to_state, schema.event.c.actor)).all()
     assert [tuple(row) for row in rows] == [("added", os_user())]
+
+
+def test_the_users_of_this_server_have_their_roles_at_a_folder_of_git(
+    database: Database, forge: LocalForge, repo_id: str
+) -> None:
+    at = datetime(2026, 1, 1, tzinfo=UTC)
+    with database.write() as tx:
+        project, users = ProjectStore(tx).of_repo(repo_id), UserStore(tx)
+        users.add("ann", Role.VIEWER, at=at, by="root")
+        users.add("bob", Role.MAINTAINER, at=at, by="root")
+        users.grant("ann", project, role=Role.CONTRIBUTOR, at=at, by="root")
+        users.grant("bob", project, role=Role.NONE, at=at, by="root")
+    assert forge.get_permission(repo_id, "ann") is Permission.WRITE
+    assert forge.get_permission(repo_id, "bob") is Permission.NONE
+    with database.write() as tx:
+        UserStore(tx).set_disabled("ann", disabled=True, at=at, by="root")
+    assert forge.get_permission(repo_id, "ann") is Permission.NONE

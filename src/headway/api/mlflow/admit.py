@@ -23,6 +23,7 @@ from headway.db import schema
 from headway.errors import NotFound, Refused
 from headway.registry.folders import holds_key, key_of
 from headway.tracking.limits import experiment_number
+from headway.tracking.ownership import project_of_experiment
 from headway.tracking.store import unknown_run
 
 if TYPE_CHECKING:
@@ -68,7 +69,7 @@ class KnownProjects:
         known, now = self._projects.get(exp), time.monotonic()
         if known is not None and now < known[1]:
             return known[0]
-        project = store.experiments.project_of(str(exp))
+        project = project_of_experiment(store, str(exp))
         if project is not None:
             if len(self._projects) >= _MOST:
                 self._projects.clear()

@@ -17,6 +17,7 @@ from headway.tracking.limits import experiment_number
 from headway.tracking.link import marks
 from headway.tracking.listing import search_experiments
 from headway.tracking.model import Tag
+from headway.tracking.ownership import move_experiment
 
 if TYPE_CHECKING:
     from headway.tracking.model import Experiment
@@ -161,14 +162,14 @@ def _restore(call: Call, asked: ById) -> None:
 def _set_tag(call: Call, asked: SetTag) -> None:
     refuse_attempt(call.principal, "tag experiments")
     if asked.key == PROJECT_TAG:
-        call.store.experiments.move_to(asked.experiment_id, check_move(call.tx, call.principal, asked.value))
+        move_experiment(call.store, asked.experiment_id, check_move(call.tx, call.principal, asked.value))
     call.store.experiments.set_tag(asked.experiment_id, asked.key, asked.value)
 
 
 def _delete_tag(call: Call, asked: SetTag) -> None:
     refuse_attempt(call.principal, "tag experiments")
     if asked.key == PROJECT_TAG:
-        call.store.experiments.move_to(asked.experiment_id, check_move(call.tx, call.principal, NO_PROJECT))
+        move_experiment(call.store, asked.experiment_id, check_move(call.tx, call.principal, NO_PROJECT))
     call.store.experiments.delete_tag(asked.experiment_id, asked.key)
 
 
