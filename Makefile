@@ -9,6 +9,7 @@ UV := $(BIN)/uv
 .DEFAULT_GOAL := help
 # The clients get environments of their own in .clients/; the first time they are installed.
 .PHONY: test-clients test-outage
+.PHONY: test-moving
 .PHONY: help setup setup-dev setup-system setup-browser demo conformance test test-again test-postgres test-chaos test-chaos-short check format lint types imports docs golden lock clean
 
 help: ## list the targets
@@ -50,13 +51,16 @@ demo: setup ## the whole story on real flights, from a comment to a served model
 	$(BIN)/python examples/demo.py
 
 test: setup-dev setup-browser ## every test that needs no cluster
-	$(BIN)/python -m pytest -q -n auto --dist loadfile
+	$(BIN)/python -m pytest -q -n auto --dist loadfile --ignore=tests/moving
 
 test-again: setup-dev ## only what failed the last time
 	$(BIN)/python -m pytest -q --last-failed --last-failed-no-failures none
 
 test-postgres: setup-dev ## the store tests on PostgreSQL, installed and started here
 	tools/with-postgres $(BIN)/python -m pytest -q -m postgres
+
+test-moving: setup-dev ## a real MLflow server moves in, and out again as Parquet
+	$(BIN)/python -m pytest -q tests/moving
 
 conformance: setup-dev ## the conformance suite against a real MLflow server and Headway, with every difference
 	$(BIN)/python tests/conformance/compare.py
