@@ -110,7 +110,7 @@ def _command(words: list[str]) -> tuple[Any, list[str]]:
     found: Any = typer.main.get_command(app)
     rest = list(words)
     while hasattr(found, "commands"):
-        if not rest and found.invoke_without_command:
+        if (not rest or rest[0].startswith("-")) and found.invoke_without_command:
             break
         assert rest, words
         assert rest[0] in found.commands, words
