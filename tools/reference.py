@@ -18,7 +18,7 @@ from typing import Any
 import typer
 
 from headway import errors
-from headway.api import v1
+from headway.api import imports, v1
 from headway.api.mlflow.absent import FAMILIES
 from headway.api.mlflow.probes import SPOKEN_VERSION
 from headway.api.mlflow.route import Route as WireRoute
@@ -390,15 +390,15 @@ def _errors() -> str:
 def _api() -> str:
     taken: list[tuple[str, str, str, str]] = []
 
-    def take(_app: Any, method: str, path: str, needs: Any, handler: Any) -> None:
+    def take(_app: Any, method: str, path: str, needs: Any, handler: Any, **_more: Any) -> None:
         taken.append((method, f"`/api/v1{path}`", needs.name.lower(), _first(handler.__doc__)))
 
     own = v1.route
     try:
-        v1.route = take  # type: ignore[assignment]  # the table is written as calls of this one function
+        v1.route = imports.route = take  # type: ignore[assignment]  # the table is written as calls of this one function
         v1.api_routes(None)  # type: ignore[arg-type]  # the application is only handed through
     finally:
-        v1.route = own
+        v1.route = imports.route = own
     return _page(
         "Headway's own API",
         "What the terminal calls. Send `Authorization: Bearer TOKEN`; the first token is in `admin-token` in the data "

@@ -57,19 +57,23 @@ def import_routes(app: App, writer: Writer | None = None) -> list[Route]:
             return request(RunStore(tx))
 
     def experiments(call: Call) -> Any:
+        """Make an experiment, or find the one of its name. Packed (MessagePack), as all of these."""
         return written(call, lambda store: _experiment(store, call.packed(MovedExperiment)))
 
     def runs(call: Call) -> Any:
+        """Write runs with their histories, or what of them is not here yet."""
         moved = call.packed(MovedRuns)
         return written(call, lambda store: _runs(store, moved))
 
     def logged_models(call: Call) -> Any:
+        """Write logged models under their own ids."""
         moved = call.packed(tuple[MovedLoggedModel, ...])
         return written(
             call, lambda store: [take_logged_model(store.tx, each, actor=call.principal.user) for each in moved]
         )
 
     def models(call: Call) -> Any:
+        """Write a registered model with its versions under their own numbers."""
         moved = call.packed(MovedModel)
         return written(call, lambda store: list(take_model(store.tx, moved, actor=call.principal.user)))
 
@@ -87,7 +91,9 @@ def import_routes(app: App, writer: Writer | None = None) -> list[Route]:
 
 def _experiment(store: RunStore, moved: MovedExperiment) -> dict[str, Any]:
     if moved.project and project_of(store.tx, Kind.PROJECT, moved.project) is None:
-        raise NotFound(f"there is no project {moved.project[:100]!r}", hint="GET /api/v1/projects lists them, POST makes one")
+        raise NotFound(
+            f"there is no project {moved.project[:100]!r}", hint="GET /api/v1/projects lists them, POST makes one"
+        )
     experiment_id, became = take_experiment(store, moved)
     location = store.experiments.get(experiment_id).artifact_location
     return {"experiment_id": experiment_id, "artifact_location": location, "became": became}
