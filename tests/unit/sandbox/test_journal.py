@@ -60,6 +60,30 @@ def test_a_full_disk_leaves_the_journal_as_it_was(tmp_path: Path, monkeypatch: p
     assert kept.wait_for_records(9, 0) == [b"good", b"fits again"]
 
 
+def test_who_opens_it_again_goes_on_where_the_last_one_stood(tmp_path: Path) -> None:
+    kept = journal.Journal(tmp_path / "j")
+    for n in range(4):
+        kept.append(b"record %d" % n)
+    kept.delivered(kept.wait_for_records(1, 0))
+    again = journal.Journal(tmp_path / "j")
+    assert again.pending == 3
+    again.append(b"record 4")
+    rest = again.wait_for_records(9, 0)
+    assert rest == [b"record %d" % n for n in range(1, 5)]
+    again.delivered(rest)
+    assert journal.Journal(tmp_path / "j").pending == 0
+
+
+def test_a_torn_end_is_put_aside_and_what_is_appended_next_is_whole(tmp_path: Path) -> None:
+    journal.Journal(tmp_path / "j").append(b"good")
+    with (tmp_path / "j").open("ab") as stream:
+        stream.write(b"\0\0\0\x09torn")
+    again = journal.Journal(tmp_path / "j")
+    again.append(b"next")
+    assert journal.Journal(tmp_path / "j").wait_for_records(9, 0) == [b"good", b"next"]
+    assert [path.read_bytes()[-4:] for path in tmp_path.glob("j.torn-*")] == [b"torn"]
+
+
 @LOOSE
 @given(payloads=st.lists(st.binary(min_size=1, max_size=200), max_size=8), cut=st.integers(0, 2000))
 def test_a_file_cut_anywhere_gives_a_prefix(tmp_path: Path, payloads: list[bytes], cut: int) -> None:

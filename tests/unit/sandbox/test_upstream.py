@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import json
+import shutil
 import socket
+import ssl
+import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -171,3 +174,52 @@ def test_one_bad_point_does_not_take_its_batch_along(serve: Callable[..., Server
     delivering.start()
     assert delivering.journal.wait_until_delivered(3, time.monotonic() + 60)
     assert delivering.refused == 1
+
+
+def test_a_server_elsewhere_is_reached_through_a_proxy_and_below_a_path(serve: Callable[..., Server]) -> None:
+    proxy = serve(lambda head: b"HTTP/1.1 200 Go on\r\n\r\n" if head.startswith(b"CONNECT") else OK)
+    at = json.loads(proxy.file.read_text())["port"]
+    where = {"host": "headway.example.com", "port": 80, "prefix": "/ml", "proxy": ["127.0.0.1", at]}
+    proxy.file.write_text(json.dumps(where))
+    assert Upstream(proxy.file, "t").send(GET, seconds=10).read() == b"{}"
+    assert proxy.heads[0].startswith(b"CONNECT headway.example.com:80 HTTP/1.1")
+    assert proxy.heads[1].startswith(b"GET /ml/health HTTP/1.1")
+    assert b"Host: headway.example.com:80" in proxy.heads[1]
+
+
+def test_a_proxy_that_refuses_is_away(serve: Callable[..., Server]) -> None:
+    proxy = serve(lambda _head: b"HTTP/1.1 407 No\r\nContent-Length: 0\r\n\r\n")
+    at = json.loads(proxy.file.read_text())["port"]
+    proxy.file.write_text(json.dumps({"host": "example.com", "port": 80, "proxy": ["127.0.0.1", at]}))
+    with pytest.raises(Away, match="407"):
+        Upstream(proxy.file, "t").send(GET, seconds=10)
+
+
+def test_tls_is_spoken_and_a_certificate_of_nobody_we_trust_is_away(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if shutil.which("openssl") is None:
+        pytest.skip("openssl is not installed: no certificate can be made")
+    key, certificate = tmp_path / "key.pem", tmp_path / "cert.pem"
+    made = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=localhost"]
+    made += ["-addext", "subjectAltName=DNS:localhost", "-keyout", str(key), "-out", str(certificate)]
+    subprocess.run(made, check=True, capture_output=True)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate, key)
+    listener = socket.create_server(("127.0.0.1", 0))
+
+    def answer() -> None:
+        for _ in range(2):
+            plain, _ = listener.accept()
+            with contextlib.suppress(OSError), context.wrap_socket(plain, server_side=True) as client:
+                client.recv(1 << 16)
+                client.sendall(OK)
+
+    threading.Thread(target=answer, daemon=True).start()
+    file = tmp_path / "server.json"
+    file.write_text(json.dumps({"host": "localhost", "port": listener.getsockname()[1], "tls": True}))
+    with pytest.raises(Away, match="certificate"):
+        Upstream(file, "t").send(GET, seconds=10)
+    monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
+    assert Upstream(file, "t").send(GET, seconds=10).read() == b"{}"
+    listener.close()
