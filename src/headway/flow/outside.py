@@ -18,6 +18,7 @@ from headway.planning.model import Plan
 from headway.projects.model import TrackingSpec
 from headway.tracking.outside import Outside
 from headway.tracking.outside_store import Look, OutsideStore
+from headway.tracking.watch_list import WatchList
 
 PATIENCE = timedelta(seconds=60)
 
@@ -37,8 +38,7 @@ def must_wait(app: App, job: Job) -> bool:
     ended, now = job.finished_at or app.clock.now(), app.clock.now()
     if look is None or look.wanted_at is None or look.wanted_at < ended:
         with app.database.write() as tx:
-            store = OutsideStore(tx)
-            store.want(job.repo_id, job.project, job.commit, tracking=tracking, at=ended)
+            WatchList(tx).want(job.repo_id, job.project, job.commit, tracking=tracking, at=ended)
         return True
     is_asked = look.tried_at is not None and look.tried_at >= ended
     return not is_asked and now - ended < PATIENCE

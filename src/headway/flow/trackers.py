@@ -21,6 +21,7 @@ from headway.logs import logger
 from headway.tracking.outside import OutsideRun, host_of
 from headway.tracking.outside_store import Look, OutsideStore
 from headway.tracking.peer.tagged import find_tagged
+from headway.tracking.watch_list import WatchList
 
 
 def step(app: App, peers: Background) -> bool:
@@ -28,7 +29,7 @@ def step(app: App, peers: Background) -> bool:
     if not peers.is_due("trackers", 0.5):
         return False
     with app.database.read() as tx:
-        due = OutsideStore(tx).due(app.clock.now())
+        due = WatchList(tx).due(app.clock.now())
     for repo_id, project in due:
         peers.run(f"ask {repo_id}/{project}", partial(ask, app, repo_id, project))
     mirror.step(app, peers)
@@ -38,7 +39,7 @@ def step(app: App, peers: Background) -> bool:
 def ask(app: App, repo_id: str, project: str) -> None:
     """Ask one project's tracker for the commits that are due, and act on what it says; bounded in time and size."""
     with app.database.read() as tx:
-        looks = OutsideStore(tx).to_ask(repo_id, project, app.clock.now())
+        looks = WatchList(tx).to_ask(repo_id, project, app.clock.now())
     if not looks:
         return
     answered: list[tuple[Look, tuple[OutsideRun, ...]]] = []

@@ -8,16 +8,13 @@ from datetime import datetime, timedelta
 from typing import Any, TypeVar
 
 import msgspec
-from sqlalchemy import ColumnElement, Connection, and_, or_, select, update
+from sqlalchemy import ColumnElement, Connection, and_, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from headway.db import schema
 from headway.projects.model import TrackingSpec
 from headway.tracking.outside import Outside, OutsideRun, host_of
 
-EVERY = timedelta(seconds=10)  # how old an answer for a live commit may grow
-MOST_AT_ONCE = 10  # commits that one visit asks for
-LIVE_MAIN = 10  # commits of the default branch that runs may still come for
 _LONGEST_WAIT = 60.0
 
 
@@ -64,86 +61,6 @@ class OutsideStore:
         """Work through this connection."""
         self._tx = tx
 
-    # --- what shall be looked at ---
-
-    def want(self, repo_id: str, project: str, commit: str, *, tracking: TrackingSpec, at: datetime) -> None:
-        """Ask for an answer on a commit that is younger than `at`; safe to repeat."""
-        self._put(repo_id, project, commit, {"tracking": msgspec.to_builtins(tracking), "wanted_at": at})
-
-    def watch(
-        self,
-        repo_id: str,
-        project: str,
-        commit: str,
-        *,
-        tracking: TrackingSpec,
-        change: int | None = None,
-        branch: str = "",
-        base_sha: str = "",
-    ) -> None:
-        """Look at a commit again and again: the head of an open change, or of the default branch (no change)."""
-        values = {
-            "tracking": msgspec.to_builtins(tracking),
-            "change": change,
-            "branch": branch,
-            "base_sha": base_sha,
-            "live": True,
-        }
-        self._put(repo_id, project, commit, values)
-
-    def leave(self, repo_id: str, *, change: int, but: str = "") -> None:
-        """Look no more at the commits of a change, but for its head."""
-        table = schema.tracker_look.c
-        where = and_(table.repo_id == repo_id, table.change == change, table.commit != but)
-        self._tx.execute(update(schema.tracker_look).where(where).values(live=False))
-
-    def leave_old(self, repo_id: str, project: str, *, keep: Sequence[str]) -> None:
-        """Look no more at commits of the default branch but these."""
-        table = schema.tracker_look.c
-        where = and_(
-            table.repo_id == repo_id, table.project == project, table.change.is_(None), table.commit.not_in(list(keep))
-        )
-        self._tx.execute(update(schema.tracker_look).where(where).values(live=False))
-
-    def renamed(self, repo_id: str, project: str, tracking: TrackingSpec | None) -> None:
-        """Take over what the base branch now says of its tracker; None ends all looking."""
-        table = schema.tracker_look.c
-        where = and_(table.repo_id == repo_id, table.project == project)
-        values = {"live": False} if tracking is None else {"tracking": msgspec.to_builtins(tracking)}
-        self._tx.execute(update(schema.tracker_look).where(where).values(**values))
-
-    def _put(self, repo_id: str, project: str, commit: str, values: dict[str, Any]) -> None:
-        insert = sqlite.insert if self._tx.dialect.name == "sqlite" else postgresql.insert
-        ids = {"repo_id": repo_id, "project": project, "commit": commit}
-        row = insert(schema.tracker_look).values({"live": False, "runs": [], **ids, **values})
-        self._tx.execute(row.on_conflict_do_update(index_elements=list(ids), set_=values))
-
-    # --- what is due ---
-
-    def due(self, at: datetime) -> list[tuple[str, str]]:
-        """Return the projects whose trackers should be asked now."""
-        table, state = schema.tracker_look.c, schema.tracker.c
-        joined = schema.tracker_look.outerjoin(
-            schema.tracker, and_(state.repo_id == table.repo_id, state.project == table.project)
-        )
-        rested = or_(state.next_at.is_(None), state.next_at <= at)
-        query = (
-            select(table.repo_id, table.project)
-            .select_from(joined)
-            .where(or_(_waiting(), and_(_stale(at), rested)))
-            .distinct()
-        )
-        return [(row[0], row[1]) for row in self._tx.execute(query)]
-
-    def to_ask(self, repo_id: str, project: str, at: datetime) -> list[Look]:
-        """Return the commits that one visit asks for: those that somebody waits for, then the longest unasked."""
-        table = schema.tracker_look.c
-        mine = and_(table.repo_id == repo_id, table.project == project)
-        waiting = self._looks(mine, _waiting(), limit=MOST_AT_ONCE)
-        stale = self._looks(mine, _stale(at), limit=MOST_AT_ONCE)
-        found = {look.commit: look for look in (*waiting, *stale)}
-        return list(found.values())[:MOST_AT_ONCE]
-
     # --- what was said ---
 
     def answered(self, look: Look, runs: Sequence[OutsideRun], at: datetime) -> None:
@@ -189,25 +106,19 @@ class OutsideStore:
         """Return what is known of one commit."""
         table = schema.tracker_look.c
         mine = and_(table.repo_id == repo_id, table.project == project, table.commit == commit)
-        return next(iter(self._looks(mine, limit=1)), None)
+        return next(iter(read_looks(self._tx, mine, limit=1)), None)
 
-    def lately(self, *, limit: int) -> list[Look]:
+    def lately(self, *where: ColumnElement[bool], limit: int) -> list[Look]:
         """Return the commits whose trackers have told of runs, the newest answer first."""
         table = schema.tracker_look.c
-        query = (
-            select(*_LOOK).where(table.answered_at.is_not(None), table.runs != []).order_by(table.answered_at.desc())
-        )
-        return [_look(row) for row in self._tx.execute(query.limit(limit)).mappings()]
-
-    def of_change(self, repo_id: str, change: int) -> list[Look]:
-        """Return the live looks of one change, by project."""
-        table = schema.tracker_look.c
-        return self._looks(table.repo_id == repo_id, table.change == change, table.live.is_(True), limit=20)
+        told = (table.answered_at.is_not(None), table.runs != [], *where)
+        query = select(*_LOOK).where(*told).order_by(table.answered_at.desc()).limit(limit)
+        return [_look(row) for row in self._tx.execute(query).mappings()]
 
     def live(self, repo_id: str, project: str) -> list[Look]:
         """Return every live look of a project."""
         table = schema.tracker_look.c
-        return self._looks(table.repo_id == repo_id, table.project == project, table.live.is_(True), limit=200)
+        return read_looks(self._tx, table.repo_id == repo_id, table.project == project, table.live.is_(True), limit=200)
 
     def outside(self, repo_id: str, project: str, commit: str) -> Outside | None:
         """Return what a tracker says of a commit as it stands now; None when nobody asked."""
@@ -226,24 +137,12 @@ class OutsideStore:
             cause="" if is_answered else (state.cause if state and state.away_since else "it was not asked in time"),
         )
 
-    def _looks(self, *where: ColumnElement[bool], limit: int) -> list[Look]:
-        oldest = schema.tracker_look.c.tried_at.asc().nulls_first()
-        query = select(*_LOOK).where(*where).order_by(oldest, schema.tracker_look.c.commit).limit(limit)
-        return [_look(row) for row in self._tx.execute(query).mappings()]
 
-
-def _waiting() -> ColumnElement[bool]:
-    table = schema.tracker_look.c
-    return and_(table.wanted_at.is_not(None), or_(table.tried_at.is_(None), table.tried_at < table.wanted_at))
-
-
-def _stale(at: datetime) -> ColumnElement[bool]:
-    table = schema.tracker_look.c
-    is_unanswered = and_(
-        table.wanted_at.is_not(None), or_(table.answered_at.is_(None), table.answered_at < table.wanted_at)
-    )
-    is_old = or_(table.tried_at.is_(None), table.tried_at < at - EVERY)
-    return and_(or_(table.live.is_(True), is_unanswered), is_old)
+def read_looks(tx: Connection, *where: ColumnElement[bool], limit: int) -> list[Look]:
+    """Return matching looks, the longest unasked first."""
+    oldest = schema.tracker_look.c.tried_at.asc().nulls_first()
+    query = select(*_LOOK).where(*where).order_by(oldest, schema.tracker_look.c.commit).limit(limit)
+    return [_look(row) for row in tx.execute(query).mappings()]
 
 
 def _look(row: Any) -> Look:

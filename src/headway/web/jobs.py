@@ -25,6 +25,7 @@ from headway.jobs.model import Attempt, Job, Task
 from headway.jobs.store import JobStore
 from headway.planning.model import Plan, PlannedTask
 from headway.reports import numbers
+from headway.tracking.mirror_store import MirrorStore
 from headway.tracking.store import RunStore
 from headway.web.charts import baseline_of
 from headway.web.graph import draw
@@ -149,6 +150,7 @@ def show(visit: Visit) -> Response:
         repo = RepoStore(tx).find(job.repo_id)
         environments = _environments(tx, plan)
         baseline = baseline_of(tx, result)
+        mirrors = MirrorStore(tx).of_job(job.id)
         position = store.queue_position(job) if job.state == "queued" else None
     is_live = job.settled_at is None
     return visit.page(
@@ -164,6 +166,7 @@ def show(visit: Visit) -> Response:
         command=command_text(command),
         environments=environments,
         baseline=baseline,
+        mirrors=mirrors,
         position=position,
         is_live=is_live,
         every=2,

@@ -16,6 +16,7 @@ from markupsafe import Markup
 from headway.reports import numbers
 from headway.reports.document import Spans
 from headway.reports.escape import LINE_LIMIT, terminal_line
+from headway.tracking.outside import host_of
 from headway.web.assets import asset
 from headway.web.markdown import to_html
 from headway.web.states import sign
@@ -92,6 +93,7 @@ def _environment() -> Environment:
         "duration": numbers.duration,
         "ms": numbers.milliseconds,
         "percent": numbers.percent,
+        "host": host_of,
         "short": lambda text: str(text or "")[:SHORT],
         "log_line": log_line,
         "unmarked": unmarked,

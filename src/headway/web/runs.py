@@ -10,7 +10,8 @@ from starlette.responses import Response
 
 from headway.api.admit import admit_to
 from headway.auth.belongs import Kind
-from headway.auth.visible import Sight, sight_text
+from headway.auth.visible import Sight, repos_in_sight, sight_text
+from headway.db import schema
 from headway.errors import HeadwayError, NotFound, UsageError
 from headway.flow.find_runs import find_run
 from headway.jobs.model import Job, Task
@@ -20,6 +21,8 @@ from headway.tracking.documents import infos, load_run
 from headway.tracking.find import Query
 from headway.tracking.find import find_runs as find_ids
 from headway.tracking.model import Run
+from headway.tracking.outside import Outside
+from headway.tracking.outside_store import Look, OutsideStore
 from headway.tracking.search import parse_filter, parse_orders
 from headway.tracking.store import RunStore
 from headway.web.visit import Visit
@@ -66,8 +69,10 @@ def list_runs(visit: Visit) -> Response:
             is_any = bool(rows) or bool(_page(tx, Asked(where="", order="", columns=(), token=""), sight)[0])
         except HeadwayError as failed:
             error = failed
+        elsewhere = _elsewhere(tx, visit)
     return visit.page(
         "runs.html",
+        elsewhere=elsewhere,
         asked=asked,
         rows=rows,
         columns=asked.columns or _chosen_for(rows),
@@ -77,6 +82,14 @@ def list_runs(visit: Visit) -> Response:
         is_any=is_any,
         examples=EXAMPLES,
     )
+
+
+def _elsewhere(tx: Connection, visit: Visit) -> list[tuple[Look, Outside]]:
+    """Return what projects' own trackers told lately, of repositories that the visitor may see."""
+    store = OutsideStore(tx)
+    looks = store.lately(*repos_in_sight(visit.principal, schema.tracker_look.c.repo_id), limit=10)
+    found = [(look, store.outside(look.repo_id, look.project, look.commit)) for look in looks]
+    return [(look, outside) for look, outside in found if outside is not None]
 
 
 def _asked(visit: Visit) -> Asked:

@@ -16,7 +16,7 @@ from headway.reports.render import redacted
 from headway.reports.sections import compose
 
 # What a page says better itself: as a drawing, as live curves, as a table of jobs, as buttons.
-_ON_CHANGE = frozenset({"charts", "curves", "runs_table", "earlier_runs", "tasks"})
+_ON_CHANGE = frozenset({"charts", "curves", "runs_table", "earlier_runs", "tasks", "elsewhere"})
 _ON_JOB = frozenset({*_ON_CHANGE, "summary", "crash", "next_step", "release"})
 
 

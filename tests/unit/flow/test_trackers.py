@@ -19,6 +19,7 @@ from headway.jobs.store import JobStore
 from headway.tracking.model import Metric, RunStatus
 from headway.tracking.outside_store import OutsideStore
 from headway.tracking.store import RunStore
+from headway.tracking.watch_list import WatchList
 
 CONFIG = """\
 name: flights
@@ -93,7 +94,7 @@ def gone(story: Story, address: str = "http://127.0.0.1:1") -> None:
     with story.app.database.write() as tx:
         store = OutsideStore(tx)
         for look in store.live(story.repo.id, "flights"):
-            store.renamed(story.repo.id, "flights", replace(look.tracking, uri=address))
+            WatchList(tx).renamed(story.repo.id, "flights", replace(look.tracking, uri=address))
 
 
 class TestTaggedRuns:
