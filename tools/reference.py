@@ -69,6 +69,8 @@ _DEFAULTS: dict[str, tuple[type, str]] = {
     "deploy.strategy.canary.on_failure": (model.DeploySpec, "on_failure"),
     "deploy.strategy.canary.steps[].pause": (model.CanaryStep, "pause"),
     "triggers.pull_request.comment": (model.TriggersSpec, "comment"),
+    "tracking.mode": (model.TrackingSpec, "mode"),
+    "tracking.gates": (model.TrackingSpec, "gates"),
     "engine.type": (model.EngineSpec, "type"),
     "engine.currency": (model.EngineSpec, "currency"),
     "engine.concurrency.cancel_in_progress": (model.EngineSpec, "cancel_in_progress"),
