@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from headway.db.connection import Database, open_database
 from headway.db.migrate import migrate
 from headway.errors import UsageError
+from headway.tracking import find
 from headway.tracking.find import Query, find_runs
 from headway.tracking.model import Dataset, DatasetInput, Metric, Run, RunStatus, Tag
 from headway.tracking.search import Clause, Order, parse_filter, parse_order
@@ -182,10 +183,19 @@ def spelled(clause: Clause) -> str:
 
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
-    st.lists(clauses, max_size=3), orders, st.sampled_from([1, 7, 1000]), st.sampled_from([(0,), (0, 1), (1, 0, 99)])
+    st.lists(clauses, max_size=3),
+    orders,
+    st.sampled_from([1, 7, 1000]),
+    st.sampled_from([(0,), (0, 1), (1, 0, 99)]),
+    st.sampled_from([0, 1000]),  # where runs are few, experiments are not merged
 )
-def test_sql_finds_what_python_finds(
-    flock: tuple[Database, list[Run]], wanted: list[Clause], sort: list[Order], limit: int, exps: tuple[int, ...]
+def test_sql_finds_what_python_finds(  # each is generated
+    flock: tuple[Database, list[Run]],
+    wanted: list[Clause],
+    sort: list[Order],
+    limit: int,
+    exps: tuple[int, ...],
+    runs_for_a_walk: int,
 ) -> None:
     database, runs = flock
     text = " and ".join(spelled(clause) for clause in wanted)
@@ -198,7 +208,8 @@ def test_sql_finds_what_python_finds(
     expected.sort(key=functools.cmp_to_key(lambda a, b: before(a, b, tuple(sort))))
     found: list[str] = []
     token = ""
-    with database.read() as tx:
+    with database.read() as tx, pytest.MonkeyPatch.context() as patched:
+        patched.setattr(find, "_RUNS_FOR_A_WALK", runs_for_a_walk)
         store = RunStore(tx)
         while True:
             query = Query(

@@ -551,7 +551,11 @@ run = Table(
     Column("job_id", String(26)),
     sqlite_autoincrement=True,  # a document made of a purged run must never be taken for another's
 )
-Index("ix_run_newest", run.c.exp, run.c.stage, run.c.start_time.desc(), run.c.uuid)
+_NEWEST = (run.c.start_time.desc(), run.c.uuid)
+Index("ix_run_newest", run.c.exp, run.c.stage, *_NEWEST)
+# The few of a status or a name among many runs, in the order that pages have.
+Index("ix_run_status", run.c.exp, run.c.stage, run.c.status, *_NEWEST)
+Index("ix_run_name", run.c.exp, run.c.stage, run.c.name, *_NEWEST)
 _IN_TRASH = run.c.deleted_time.is_not(None)
 Index("ix_run_deleted", run.c.deleted_time, sqlite_where=_IN_TRASH, postgresql_where=_IN_TRASH)
 

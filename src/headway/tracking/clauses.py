@@ -80,13 +80,22 @@ def walk_of(link: Link, clause: Clause, exps: Sequence[int]) -> Walk | None:
         return Walk("metric", inner, inner)
     if clause.op in ("IS NULL", "IS NOT NULL"):
         return Walk("text", keys, keys)
-    test = compared(link, "x.value", clause.op, clause.value)
-    inner = Condition(f"{keys.sql} and {test.sql}", keys.values + test.values)
     if clause.op != "=":
-        return Walk("text", inner, keys)
+        test = compared(link, "x.value", clause.op, clause.value)
+        return Walk("text", Condition(f"{keys.sql} and {test.sql}", keys.values + test.values), keys)
+    test = compared(link, exact_value(link), clause.op, clause.value)
     # The index has the beginning of the value.
     head = Condition(f"{keys.sql} and substr(x.value, 1, 200) = substr(?, 1, 200)", (*keys.values, clause.value))
     return Walk("text", Condition(f"{head.sql} and {test.sql}", head.values + test.values), head)
+
+
+def exact_value(link: Link, column: str = "x.value") -> str:
+    """Return the column to compare a text with, beside its beginning in the index.
+
+    Of a bare column that equals a constant, SQLite puts the constant everywhere else too, and `substr(column)`, which
+    the index is on, is gone.
+    """
+    return f"+{column}" if link.is_sqlite else column
 
 
 def having(walk: Walk, *, is_absent: bool = False) -> Condition:

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import base64
 import binascii
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -29,16 +30,18 @@ from headway.tracking.clauses import (
     walk_of,
 )
 from headway.tracking.link import marks
-from headway.tracking.search import ATTRIBUTE, METRIC, Clause, Order
+from headway.tracking.search import ATTRIBUTE, METRIC, PARAM, TAG, Clause, Order
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from headway.tracking.link import Link, Row
 
 _RARE = 2000
 _RARE_TEXT = 400  # SQLite looks each of them up
 _MOST_EXPERIMENTS = 5000
+_RUNS_FOR_A_WALK = 100  # what beginning one more walk costs, in runs that are sorted
+_TEXTS = (PARAM, TAG)
 _NEWEST = (("r.start_time", False), ("r.uuid", True))
 
 
@@ -74,23 +77,45 @@ def find_runs(link: Link, query: Query) -> tuple[list[int], str]:
     tests, walks, is_empty = _conditions(link, query)
     if is_empty:
         return [], ""
-    scope = Condition(
-        f"r.exp in ({marks(len(query.exps))}) and r.stage in ({marks(len(query.stages))})",
-        (*query.exps, *query.stages),
-    )
     rare, count = _rarest(link, walks)
     if rare is not None and _is_walk_shorter(link, count, query):
         rare = None
-    others = tuple(having(walk) for walk in walks if walk is not rare)
-    all_tests = (scope, *tests, *others)
-    rows: list[Row] = []
-    for plan in _plans(link, query, all_tests, rare):
-        rows += _walked(link, plan, after, query.limit + 1 - len(rows))
-        if len(rows) > query.limit:
-            break
+    all_tests = (*tests, *(having(walk) for walk in walks if walk is not rare))
+    if rare is None and _is_merge_shorter(link, query):
+        rows = _merged(link, query, after, tests=all_tests)
+    else:
+        rows = _first_rows(link, _plans(link, query, all_tests, rare), after, query.limit + 1)
     page = rows[: query.limit]
     token = _token(page[-1][1:]) if len(rows) > query.limit else ""
     return [row[0] for row in page], token
+
+
+def _first_rows(link: Link, plans: Iterable[_Plan], after: tuple[Any, ...], count: int) -> list[Row]:
+    rows: list[Row] = []
+    for plan in plans:
+        rows += _walked(link, plan, after, count - len(rows))
+        if len(rows) >= count:
+            break
+    return rows
+
+
+def _is_merge_shorter(link: Link, query: Query) -> bool:
+    """Say whether each experiment should give its own first runs: an index has the order of one experiment only."""
+    if len(query.exps) == 1 or len(query.orders) > 1 or any(each.entity in _TEXTS for each in query.orders):
+        return False
+    return _most_runs(link) > _RUNS_FOR_A_WALK * len(query.exps)
+
+
+def _merged(link: Link, query: Query, after: tuple[Any, ...], *, tests: tuple[Condition, ...]) -> list[Row]:
+    rows: list[Row] = []
+    ways: tuple[bool, ...] = ()
+    for exp in query.exps:
+        plans = _plans(link, replace(query, exps=(exp,)), tests, None)
+        rows += _first_rows(link, plans, after, query.limit + 1)
+        ways = tuple(is_ascending for _, is_ascending in plans[0].keys)
+    for index in reversed(range(len(ways))):
+        rows.sort(key=itemgetter(index + 1), reverse=not ways[index])
+    return rows[: query.limit + 1]
 
 
 def _conditions(link: Link, query: Query) -> tuple[list[Condition], list[Walk], bool]:
@@ -131,12 +156,21 @@ def _is_walk_shorter(link: Link, count: int, query: Query) -> bool:
     """Say whether walking in the wanted order meets a page's worth of these runs before `count` of them are sorted."""
     if len(query.orders) > 1 or any(order.entity != METRIC for order in query.orders):
         return False
-    most = count * count // query.limit  # page / (count / all) < count
-    row = link.one("select max(id) from run")  # as many runs as there may be, without counting
-    return row is not None and int(row[0] or 0) < most
+    return _most_runs(link) < count * count // query.limit  # page / (count / all) < count
+
+
+def _most_runs(link: Link) -> int:
+    """Return how many runs there may be, without counting them."""
+    row = link.one("select max(id) from run")
+    return 0 if row is None else int(row[0] or 0)
 
 
 def _plans(link: Link, query: Query, tests: tuple[Condition, ...], rare: Walk | None) -> list[_Plan]:
+    scope = Condition(
+        f"r.exp in ({marks(len(query.exps))}) and r.stage in ({marks(len(query.stages))})",
+        (*query.exps, *query.stages),
+    )
+    tests = (scope, *tests)
     if rare is not None:
         start = _started(link, rare)
         return [_joined(link, query, start, tests)]

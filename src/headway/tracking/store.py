@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from headway.clock import SystemClock, to_millis
 from headway.errors import NotFound, UsageError
+from headway.tracking.clauses import exact_value
 from headway.tracking.documents import InfoRow, documents, find_info, load_run, load_runs, run_info, tagged_document
 from headway.tracking.events import note
 from headway.tracking.experiments import ExperimentStore
@@ -347,8 +348,9 @@ class RunStore:
         exp = experiment_number(experiment_id)
         found = find_key(self.link, exp, kind=KeyKind.TAG, name=key)
         rows = self.link.all(
-            "select r.uuid from text t join run r on r.id = t.run where t.key = ? "
-            "and substr(t.value, 1, 200) = substr(?, 1, 200) and t.value = ? and r.stage = 'active' "
+            "select r.uuid from text t join run r on r.id = t.run where t.key = ? "  # noqa: S608  # our own names
+            f"and substr(t.value, 1, 200) = substr(?, 1, 200) and {exact_value(self.link, 't.value')} = ? "
+            "and r.stage = 'active' "
             "order by r.start_time desc, r.id desc",
             (-1 if found is None else found, value, value),
         )

@@ -675,7 +675,13 @@ def _run() -> None:
         postgresql_where=sa.text("deleted_time IS NOT NULL"),
     )
     op.create_index(
+        "ix_run_name", "run", ["exp", "stage", "name", sa.literal_column("start_time DESC"), "uuid"], unique=False
+    )
+    op.create_index(
         "ix_run_newest", "run", ["exp", "stage", sa.literal_column("start_time DESC"), "uuid"], unique=False
+    )
+    op.create_index(
+        "ix_run_status", "run", ["exp", "stage", "status", sa.literal_column("start_time DESC"), "uuid"], unique=False
     )
 
 
