@@ -16,6 +16,7 @@ from headway.app import App, open_app
 from headway.errors import HeadwayError
 from headway.flow import deliver, dispatch, intake, release, run_jobs, settle, trackers
 from headway.flow.background import Background
+from headway.flow.cleaning import Upkeep
 from headway.logs import configure, logger
 from headway.settings import Settings
 
@@ -30,6 +31,7 @@ class Worker:
         """Start with nothing in hand: everything is read from the database."""
         self.app = app
         self.background = Background(threads=4)
+        self.upkeep = Upkeep()
         # Foreign servers have threads of their own: however slow they are, nothing else waits.
         self.peers = Background(threads=2)
 
@@ -44,6 +46,7 @@ class Worker:
             ("trackers", trackers.step),
             ("release", release.step),
             ("deliver", deliver.step),
+            ("upkeep", self.upkeep.step),
         ):
             try:
                 moved |= step(self.app, self.peers if name == "trackers" else self.background)

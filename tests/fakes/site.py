@@ -112,7 +112,18 @@ class Site:
     @property
     def addresses(self) -> list[str]:
         """Every page of this site."""
-        found = ["/", "/changes", "/changes?state=all", "/jobs", "/runs", "/models", "/deployments", "/events", "/why"]
+        found = [
+            "/",
+            "/changes",
+            "/changes?state=all",
+            "/jobs",
+            "/runs",
+            "/models",
+            "/deployments",
+            "/events",
+            "/why",
+            "/trash",
+        ]
         found += [f"/changes/{change.repo_id}/{change.number}" for change in self.changes]
         for job in self.jobs:
             found += [f"/jobs/{job.number}{rest}" for rest in ("", "/log", "/log.txt", "/curves.json")]

@@ -28,13 +28,19 @@ FILTERED = frozenset(
         ("POST", "/tokens"),
         ("DELETE", "/tokens/{token}"),
         ("GET", "/why/{subject}"),
-        # both
+        ("POST", "/trash/purges"),
+        ("GET", "/trash/purges/{purge}"),
+        # both: the trash asks for the role in the project of each thing that is named
+        ("GET", "/trash"),
+        ("POST", "/trash/restore"),
+        ("GET", "/space"),
         ("GET", "/jobs"),
         ("GET", "/runs"),
         ("GET", "/models"),
         ("GET", "/deployments"),
         ("GET", "/releases"),
         # pages
+        ("POST", "/trash/purge"),
         ("GET", "/"),
         ("GET", "/changes"),
         ("POST", "/commands"),

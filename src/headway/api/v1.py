@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from starlette.routing import Route
 
-from headway.api import about, changes, commands, deployments, jobs, models, people, runs, secrets
+from headway.api import about, changes, commands, deployments, jobs, models, people, runs, secrets, trash
 from headway.api.answers import Handler, route
 from headway.api.imports import import_routes
 from headway.app import App
@@ -35,6 +35,16 @@ _TABLE: tuple[tuple[str, str, Role, Handler], ...] = (
     ("GET", "/jobs/{job}/compare", Role.VIEWER, jobs.compare),
     ("GET", "/runs", Role.VIEWER, runs.list_runs),
     ("GET", "/runs/{run}", Role.VIEWER, runs.show),
+    ("GET", "/trash", Role.VIEWER, trash.list_items),
+    ("POST", "/trash/restore", Role.CONTRIBUTOR, trash.put_back),
+    ("POST", "/trash/purges", Role.MAINTAINER, trash.purge),
+    ("GET", "/trash/purges", Role.ADMIN, trash.purges),
+    ("GET", "/trash/purges/{purge}", Role.VIEWER, trash.show_purge),
+    ("GET", "/space", Role.VIEWER, trash.space),
+    ("POST", "/space/measure", Role.ADMIN, trash.measure_space),
+    ("POST", "/space/reclaim", Role.ADMIN, trash.reclaim),
+    ("GET", "/retention", Role.ADMIN, trash.retention),
+    ("POST", "/retention", Role.ADMIN, trash.apply_retention),
     ("GET", "/models", Role.VIEWER, models.list_models),
     ("GET", "/models/{model}", Role.VIEWER, models.show),
     ("POST", "/models/{model}/aliases", Role.MAINTAINER, models.set_alias),

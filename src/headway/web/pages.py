@@ -8,7 +8,7 @@ from starlette.routing import BaseRoute
 from headway.app import App
 from headway.auth.model import Role
 from headway.errors import NotFound
-from headway.web import changes, charts, commands, deployments, home, jobs, login, models, runs
+from headway.web import changes, charts, commands, deployments, home, jobs, login, models, runs, trash
 from headway.web.assets import static_route
 from headway.web.visit import Visit, page
 
@@ -42,6 +42,9 @@ def web_routes(app: App) -> list[BaseRoute]:
         ("GET", "/releases/{release}", Role.VIEWER, deployments.release),
         ("GET", "/why", Role.VIEWER, deployments.why),
         ("GET", "/events", Role.VIEWER, home.events),
+        ("GET", "/trash", Role.VIEWER, trash.show),
+        ("POST", "/trash/restore", Role.CONTRIBUTOR, trash.put_back),
+        ("POST", "/trash/purge", Role.MAINTAINER, trash.purge),
         ("GET", "/login", Role.NONE, login.show),
         ("POST", "/login", Role.NONE, login.enter),
         ("POST", "/logout", Role.VIEWER, login.leave),

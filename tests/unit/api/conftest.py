@@ -55,7 +55,7 @@ class Api:
     def filled(self, path: str) -> str:
         """A route's path with names in it that exist."""
         places = {"repo": self.story.repo.id, "number": self.change.number, "job": self.job.number}
-        names = ("run", "model", "name", "release", "subject", "command", "user", "project", "token")
+        names = ("run", "model", "name", "release", "subject", "command", "user", "project", "token", "purge")
         return path.format(**places, **dict.fromkeys(names, "nothing"))
 
 

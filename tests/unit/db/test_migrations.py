@@ -71,7 +71,8 @@ def written_down(database: Database) -> list[str]:
     """Everything that a database knows of its tables, as sorted text."""
     with database.read() as tx:
         if database.is_sqlite:
-            rows = tx.execute(text("select type, name, sql from sqlite_master where sql is not null and name not like 'sqlite%'")).all()
+            ours = "sql is not null and name not like 'sqlite%'"
+            rows = tx.execute(text(f"select type, name, sql from sqlite_master where {ours}")).all()
             found = [f"{kind} {name}: {_sorted(sql)}" for kind, name, sql in rows]
         else:
             found = [" ".join(map(str, row)) for query in _CATALOGUE for row in tx.execute(text(query))]
