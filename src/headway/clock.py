@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Protocol
@@ -21,7 +20,8 @@ class SystemClock:
 
     def now(self) -> datetime:
         """Return the present instant, aware, in UTC, cut to milliseconds as the database keeps it."""
-        return from_millis(time.time_ns() // 1_000_000)
+        now = datetime.now(UTC)
+        return now.replace(microsecond=now.microsecond // 1000 * 1000)
 
 
 @dataclass(slots=True)

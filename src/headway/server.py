@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import gc
 import os
 import signal
 import socket
@@ -112,6 +113,7 @@ def serve(settings: Settings, worker: WorkerChild | None = None) -> None:
         for number in (signal.SIGTERM, signal.SIGINT):
             # uvicorn raises the signal again once it has stopped: the default would kill us before the cleaning up.
             signal.signal(number, _ignore)
+        _spare_the_collector()
         try:
             server.run(sockets=[listening])
         finally:
@@ -130,6 +132,17 @@ def _check_public_url(settings: Settings) -> None:
             cause="without auth every caller is an administrator, and a proxy makes every caller a local one",
             hint="leave out --auth none, or HEADWAY_PUBLIC_URL",
         )
+
+
+def _spare_the_collector() -> None:
+    """Keep what the server is made of out of every collection, and collect less often.
+
+    Collections that walked all modules were a third of the CPU of a batch of a thousand points.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 50)
+    gc.enable()  # whoever started us may have put it off until everything was imported
 
 
 def _make_private(data: Path) -> None:

@@ -124,9 +124,7 @@ class FolderStore:
         current = os.open(self.root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
             for part in parts:
-                if make:
-                    _make(current, part)
-                below = os.open(part, _FOLDER, dir_fd=current)
+                below = _below(current, part, make=make)
                 os.close(current)
                 current = below
             yield current
@@ -179,6 +177,16 @@ def _write(descriptor: int, chunks: Iterable[bytes], digest: hashlib._Hash) -> N
             while rest:
                 rest = rest[stream.write(rest) :]
         os.fsync(descriptor)
+
+
+def _below(parent: int, name: str, *, make: bool) -> int:
+    try:
+        return os.open(name, _FOLDER, dir_fd=parent)
+    except FileNotFoundError:
+        if not make:
+            raise
+    _make(parent, name)
+    return os.open(name, _FOLDER, dir_fd=parent)
 
 
 def _make(parent: int, name: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 import time
@@ -70,6 +71,7 @@ def _serve(settings: Any) -> None:
 
 
 def _serve_with(settings: Any, worker: Any) -> None:
+    gc.disable()  # nothing of what is imported goes away again; `serve` enables it
     from sqlalchemy.exc import DatabaseError
 
     from headway.auth.first_start import FILE_NAME
