@@ -88,6 +88,7 @@ def test_basics(client: str, server: HeadwayServer, tmp_path: Path, login: str) 
         "data/one.txt": 3,
         "data/sub/two.txt": 3,
         "notes/readme.txt": 5,
+        "notes/ä b+c.txt": 3,
         "plain.bin": 256_000,
     }
     assert server.content(run_id, "plain.bin") == bytes(range(256)) * 1000

@@ -14,6 +14,7 @@ with mlflow.start_run(run_name="parent", tags={"team": "nyc"}) as parent:
     mlflow.set_tags({"a": "1", "b": "two words"})
     mlflow.log_dict({"depth": 3}, "config/config.json")
     mlflow.log_text("hello", "notes/readme.txt")
+    mlflow.log_text("odd", "notes/ä b+c.txt")  # old clients and new ones encode it differently
     for number in range(3):
         with mlflow.start_run(run_name=f"child {number}", nested=True):
             mlflow.log_metric("score", number)
@@ -47,3 +48,4 @@ assert sorted(each.path for each in client.list_artifacts(parent.info.run_id)) =
     "plain.bin",
 ]
 assert open(client.download_artifacts(parent.info.run_id, "data/sub/two.txt", ".")).read() == "two"
+assert open(client.download_artifacts(parent.info.run_id, "notes/ä b+c.txt", "."), encoding="utf-8").read() == "odd"
