@@ -25,7 +25,7 @@ from headway.tracking.model import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from headway.tracking.link import Link
 
@@ -109,10 +109,9 @@ def keep_documents(link: Link, made: Sequence[Document]) -> None:
     )
 
 
-def tagged_document(link: Link, info: InfoRow) -> bytes:
+def tagged_document(info: InfoRow, tags: Mapping[str, str]) -> bytes:
     """Return the document of a run that has nothing but tags."""
-    rows = link.all("select k.name, t.value from text t join key k on k.id = t.key where t.run = ?", (info.id,))
-    plain = _plain_run(info, _Parts(tags=[(row[0], row[1]) for row in rows]))
+    plain = _plain_run(info, _Parts(tags=list(tags.items())))
     del plain["outputs"]  # as MLflow answers runs/create
     return msgspec.json.encode(plain)
 

@@ -100,6 +100,7 @@ class RunStore:
         self._clock = clock or SystemClock()
         self.memory = memory or Memory.empty()
         self._pen = Pen(self.link, self.memory.keys, self.memory.tails)
+        self._made: tuple[InfoRow, dict[str, str]] | None = None  # the run that `create_run` made last
 
     @property
     def experiments(self) -> ExperimentStore:
@@ -121,7 +122,7 @@ class RunStore:
         run_id: str = "",
     ) -> str:
         """Start a run in an active experiment and return its id; its name is made up when it has none."""
-        exp = self._active_experiment(experiment_id)
+        exp, location = self._active_experiment(experiment_id)
         # As with MLflow, a new run's tags may have names that could not be set later.
         pairs = dict(shortened_tag(key, value, f"tags[{i}]") for i, (key, value) in enumerate((tags or {}).items()))
         tagged = pairs.get(NAME_TAG, "")
@@ -133,17 +134,20 @@ class RunStore:
         name = name or tagged or random_name()
         pairs[NAME_TAG] = checked_tag(NAME_TAG, name)[1]
         uid, now = run_id or uuid.uuid4().hex, self._now()
+        shown, owner, start = name[:250], user_id[:256], now if start_time is None else start_time
         row = self.link.one(
             "insert into run (uuid, exp, name, user_id, status, start_time, stage, version, job_id) "
             "values (?, ?, ?, ?, 'RUNNING', ?, 'active', 1, ?) returning id",
-            (uid, exp, name[:250], user_id[:256], now if start_time is None else start_time, job_id),
+            (uid, exp, shown, owner, start, job_id),
         )
         run = RunRow(0 if row is None else int(row[0]), exp, uid, "RUNNING", "active")
+        info = InfoRow(run.id, 1, uid, exp, shown, owner, "RUNNING", start, None, "active", job_id, location)
         write_tags(self._pen, run, [pair for pair in pairs.items() if pair[0] != NAME_TAG])
         self._put_name_tag(run, pairs[NAME_TAG])
         if params:
             write_params(self._pen, run, [checked_param(key, params[key]) for key in params], is_batch=True)
         note(self.link, "run", uid, to_state="RUNNING", at=now, actor=self.actor)
+        self._made = (info, pairs)
         return uid
 
     def update_run(
@@ -299,8 +303,10 @@ class RunStore:
         return None if row is None else load_run(self.link, row)
 
     def new_document(self, run_id: str) -> bytes:
-        """Return a run that was just made, and so has logged nothing but tags, as the wire's JSON."""
-        return tagged_document(self.link, self.info_row(run_id))
+        """Return the run that this store has just made, and so has logged nothing but tags, as the wire's JSON."""
+        if self._made is None or self._made[0].uuid != run_id:
+            raise unknown_run(run_id)
+        return tagged_document(*self._made)
 
     def document(self, run_id: str) -> bytes:
         """Return a run as the wire's JSON."""
@@ -369,14 +375,15 @@ class RunStore:
             self.link.run("update run set version = version + 1 where id = ?", (run.id,))
         return run
 
-    def _active_experiment(self, experiment_id: str) -> int:
+    def _active_experiment(self, experiment_id: str) -> tuple[int, str]:
+        """Return an experiment's number and where its artifacts lie."""
         exp = experiment_number(experiment_id)
-        row = self.link.one("select stage from experiment where id = ?", (exp,))
+        row = self.link.one("select stage, artifact_location from experiment where id = ?", (exp,))
         if row is None:
             raise NotFound(f"No Experiment with id={exp} exists")
         if row[0] != "active":
             raise UsageError(f"The experiment {exp} must be in the 'active' state. Current state is {row[0]}.")
-        return exp
+        return exp, str(row[1])
 
     def _put_name_tag(self, run: RunRow, name: str) -> None:
         key = self.memory.keys.intern(self.link, run.exp, kind=KeyKind.TAG, name=NAME_TAG)

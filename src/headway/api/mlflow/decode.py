@@ -36,12 +36,14 @@ class Decoder:
         self._aliases = {alias: name for name in _names(route.message) if (alias := _camel(name)) != name}
         # Without quotes: what is found faster may be a false alarm, which only costs the slow way.
         self._marks = tuple(alias.encode() for alias in self._aliases)
+        # A letter is found ten times as fast as a word, and few bodies have a capital one.
+        self._capitals = tuple({letter.encode() for alias in self._aliases for letter in alias if letter.isupper()})
 
     def body(self, raw: bytes) -> Any:
         """Read a JSON body; junk counts as an empty object."""
-        if b"\\u0000" in raw and _NUL.search(raw):
+        if b"\\" in raw and b"\\u0000" in raw and _NUL.search(raw):
             raise UsageError("The character NUL cannot be stored.")
-        if any(mark in raw for mark in self._marks):
+        if any(letter in raw for letter in self._capitals) and any(mark in raw for mark in self._marks):
             return self._slow(raw)
         try:
             message = self._fast.decode(raw)
