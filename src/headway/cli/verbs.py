@@ -61,7 +61,9 @@ VERBS: tuple[Listed, ...] = (
     _verb("Ship", "why", "ship", "from a prediction, deployment or version back to its causes"),
     _group("Watch", "monitor", "later:monitor", "status (comes later)"),
     _group("Look after", "trash", "trash:app", "list | restore | purge", lists=True),
-    _group("Look after", "space", "space:app", "where the bytes are (reclaim: give back what nothing needs)", is_bare=True),
+    _group(
+        "Look after", "space", "space:app", "where the bytes are (reclaim: give back what nothing needs)", is_bare=True
+    ),
     _group("Look after", "retention", "retention:app", "how long things are kept (apply: now)", is_bare=True),
     _group("More", "ci", "ci:app", "one command in any CI, with its exit code", is_bare=True),
     _group("More", "data", "later:data", "list (comes later)"),
