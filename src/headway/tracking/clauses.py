@@ -35,6 +35,7 @@ class Condition(NamedTuple):
 
     sql: str
     values: tuple[Any, ...] = ()
+    metric: str = ""  # whose numbers it compares, if it does nothing else
 
 
 class Walk(NamedTuple):
@@ -43,6 +44,7 @@ class Walk(NamedTuple):
     table: str  # metric | text
     inner: Condition  # over x.key and x.value
     probe: Condition  # what the index alone can count: at least as many rows
+    metric: str = ""  # whose numbers it compares, if it does nothing else
 
 
 NEVER = Condition("1 = 0")
@@ -77,7 +79,7 @@ def walk_of(link: Link, clause: Clause, exps: Sequence[int]) -> Walk | None:
         # NaN compares as unequal to everything, and as nothing else.
         sql = f"(x.nan = true or {test.sql})" if clause.op == "!=" else f"x.nan = false and {test.sql}"
         inner = Condition(f"{keys.sql} and {sql}", keys.values + test.values)
-        return Walk("metric", inner, inner)
+        return Walk("metric", inner, inner, "" if clause.op == "!=" else clause.key)
     if clause.op in ("IS NULL", "IS NOT NULL"):
         return Walk("text", keys, keys)
     if clause.op != "=":
@@ -104,6 +106,7 @@ def having(walk: Walk, *, is_absent: bool = False) -> Condition:
     return Condition(
         f"{word} (select 1 from {walk.table} x where x.run = r.id and {walk.inner.sql})",  # noqa: S608  # our own names
         walk.inner.values,
+        "" if is_absent else walk.metric,
     )
 
 

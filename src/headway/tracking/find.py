@@ -8,7 +8,6 @@ last run, not by an offset, so that the last page costs what the first one does.
 from __future__ import annotations
 
 import base64
-import binascii
 from dataclasses import dataclass, replace
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any
@@ -77,11 +76,10 @@ def find_runs(link: Link, query: Query) -> tuple[list[int], str]:
     tests, walks, is_empty = _conditions(link, query)
     if is_empty:
         return [], ""
-    rare, count = _rarest(link, walks)
-    if rare is not None and _is_walk_shorter(link, count, query):
-        rare = None
+    is_merged = _is_merge_shorter(link, query)
+    rare = _start_of(link, query, walks, is_by_metric=is_merged or len(query.exps) == 1)
     all_tests = (*tests, *(having(walk) for walk in walks if walk is not rare))
-    if rare is None and _is_merge_shorter(link, query):
+    if rare is None and is_merged:
         rows = _merged(link, query, after, tests=all_tests)
     else:
         rows = _first_rows(link, _plans(link, query, all_tests, rare), after, query.limit + 1)
@@ -135,9 +133,22 @@ def _conditions(link: Link, query: Query) -> tuple[list[Condition], list[Walk], 
     return tests, walks, False
 
 
-def _rarest(link: Link, walks: Sequence[Walk]) -> tuple[Walk | None, int]:
+def _start_of(link: Link, query: Query, walks: Sequence[Walk], *, is_by_metric: bool) -> Walk | None:
+    """Return the walk to start from; None where going in the wanted order meets a page's worth sooner."""
+    order = query.orders[0] if len(query.orders) == 1 else None
+    if is_by_metric and order is not None and order.entity == METRIC:
+        # A walk in the order of a metric keeps to what is asked of it, and stops when the page is full.
+        own = [walk for walk in walks if walk.metric == order.key]
+        rare, count = _rarest(link, [walk for walk in walks if walk.metric != order.key])
+        is_own_rarer = rare is not None and _rarest(link, own, most=count)[0] is not None
+        return None if is_own_rarer else rare
+    rare, count = _rarest(link, walks)
+    return None if rare is not None and _is_walk_shorter(link, count, query) else rare
+
+
+def _rarest(link: Link, walks: Sequence[Walk], *, most: int = _RARE) -> tuple[Walk | None, int]:
     """Return the walk with the fewest rows and their number, if they are few; no database has statistics per key."""
-    best, size = None, _RARE
+    best, size = None, most
     for walk in walks:
         limit = size if walk.table == "metric" else min(size, _RARE_TEXT)
         row = link.one(
@@ -206,8 +217,12 @@ def _metric_walks(link: Link, key: int, query: Query, *, tests: tuple[Condition,
     inner = " and ".join([of_key.sql, "x.nan = false", *(bound.sql for bound in bounds)])
     numbers = Condition(inner, (key, *(value for bound in bounds for value in bound.values)))
     nans = Condition(f"{of_key.sql} and x.nan = true", of_key.values)
+    keys = (("0", True), ("x.value", order.is_ascending), *_NEWEST)
+    if bounds:  # the walk keeps to them, and what is no number is outside of them
+        others = tuple(test for test in tests if test.metric != order.key)
+        return [_Plan(_ordered_start(link, numbers), others, keys)]
     return [
-        _Plan(_ordered_start(link, numbers), tests, (("0", True), ("x.value", order.is_ascending), *_NEWEST)),
+        _Plan(_ordered_start(link, numbers), tests, keys),
         _Plan(_ordered_start(link, nans), tests, (("1", True), ("0", True), *_NEWEST)),
         _lacking(tests, Walk("metric", of_key, of_key)),
     ]
@@ -343,7 +358,7 @@ def _read_token(token: str) -> tuple[Any, ...]:
         return ()
     try:
         found = msgspec.json.decode(base64.b64decode(token.encode(), altchars=b"-_", validate=True))
-    except (binascii.Error, ValueError, msgspec.DecodeError):
+    except (ValueError, RecursionError):
         raise UsageError("Invalid page token, could not base64-decode") from None
     is_good = isinstance(found, list) and bool(found) and all(_is_key(each) for each in found)
     if not is_good:
