@@ -6,6 +6,10 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 
+from headway.ids import digest_of
+
+LONGEST_HAPPENING = 64
+
 
 class Verb(StrEnum):
     """The words of the comment language; the terminal uses the same."""
@@ -35,6 +39,10 @@ class Origin(StrEnum):
     WEB = "web"
     VERSION = "version"  # a newly registered model version
     TRACKER = "tracker"  # a run in the project's own tracker that is tagged with the commit
+    BUTTON = "button"  # a button of a check, or a forge's own "run again"
+    QUEUE = "queue"  # a merge queue's commit waits for its verdict
+    LABEL = "label"
+    DISPATCH = "dispatch"  # another system asked for it by name
 
 
 class CommandState(StrEnum):
@@ -96,8 +104,15 @@ class Command:
     environment: str | None = None  # --to ENV
     reason: str = ""
     dry_run: bool = False
-    comment_id: str | None = None
+    comment_id: str | None = None  # the comment, or the `happening` that caused it: the same one acts once
     line: int = 1
+    cause: str = ""  # what happened, in words, where it was no comment: a press, a label, a time
     state: CommandState = CommandState.ACCEPTED
     answer: str = ""  # what was said back: the refusal, the result, the job
     job_id: str | None = None
+
+
+def happening(kind: str, *parts: object) -> str:
+    """Return what stands for a comment's id where a command has another cause: the same cause, the same text."""
+    text = ":".join((kind, *(str(part) for part in parts)))
+    return text if len(text) <= LONGEST_HAPPENING else digest_of(text)

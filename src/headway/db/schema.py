@@ -137,6 +137,8 @@ repo = Table(
     Column("cursor", Text, nullable=False, default=""),
     Column("added_at", Instant, nullable=False),
     Column("project", String(128), nullable=False, server_default=_EMPTY),  # whose it is
+    Column("installation", BigInteger),  # of the forge's App, through which alone its deliveries may come
+    Column("removed_at", Instant),  # not listened to any more; what it did stays
     UniqueConstraint("forge", "location"),
 )
 
@@ -281,6 +283,7 @@ command = Table(
     Column("actor", String(128), nullable=False),
     Column("comment_id", String(64)),
     Column("line", Integer, nullable=False, default=1),
+    Column("cause", Text, nullable=False, default=""),
     Column("state", String(16), nullable=False),
     Column("answer", Text, nullable=False, default=""),
     Column("job_id", String(26)),
@@ -288,7 +291,19 @@ command = Table(
     UniqueConstraint("repo_id", "comment_id", "line"),
     Index(None, "state"),
     Index(None, "repo_id", "change"),
+    Index(None, "origin", "at"),
     _states("state", "accepted", "needs_approval", "refused", "executed"),
+)
+
+# How far each trigger has been followed: what was missed while nobody looked is seen by it.
+trigger_mark = Table(
+    "trigger_mark",
+    metadata,
+    Column("repo_id", String(64), primary_key=True),
+    Column("project", String(63), primary_key=True),
+    Column("name", String(320), primary_key=True),  # schedule:CRON, version:MODEL
+    Column("mark", String(64), nullable=False),  # the last time, or the last version, that was acted on
+    Column("at", Instant, nullable=False),
 )
 
 # --- plan, job, task, attempt ----------------------------------------------------------------------
@@ -486,6 +501,7 @@ outbox = Table(
     Column("next_at", Instant, nullable=False),
     Column("tries", Integer, nullable=False, default=0),
     Column("dead", Text, nullable=False, default=""),
+    Column("problem", Text, nullable=False, default=""),  # why the last try failed
     Column("told_at", Instant),  # rows of kind "told": when a job's report was last made, and of which event
     Column("told_seq", _Serial, nullable=False, default=0),
 )

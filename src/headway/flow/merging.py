@@ -7,7 +7,7 @@ from dataclasses import replace
 from sqlalchemy import Connection
 
 from headway.app import App
-from headway.commands.model import Command, Origin, Verb
+from headway.commands.model import Command, Origin, Verb, happening
 from headway.commands.store import CommandStore
 from headway.db import schema
 from headway.environments.model import Tier
@@ -166,7 +166,7 @@ def _train_merged(app: App, event: ChangeMoved, job: Job) -> None:
         project=job.project,
         head_sha=change.merged_sha,
         branch=change.base_ref,
-        comment_id=f"push:{change.merged_sha}:{job.project}",
+        comment_id=happening("push", change.merged_sha, job.project),
     )
     with app.database.write() as tx:
         CommandStore(tx).add(command)
@@ -185,7 +185,7 @@ def _release_by_itself(app: App, job: Job, event: ChangeMoved) -> None:
         change=job.change,
         head_sha=job.commit,
         arguments=(str(job.number),),
-        comment_id=f"version:{job.id}",
+        comment_id=happening("version", job.id),
     )
     with app.database.write() as tx:
         CommandStore(tx).add(command)
@@ -213,7 +213,7 @@ def after_push(app: App, event: BranchPushed) -> bool:
             project=project.spec.name,
             head_sha=event.after_sha,
             branch=event.branch,
-            comment_id=f"push:{event.after_sha}:{project.spec.name}",
+            comment_id=happening("push", event.after_sha, project.spec.name),
         )
         with app.database.write() as tx:
             CommandStore(tx).add(command)

@@ -69,6 +69,7 @@ def _command() -> None:
         sa.Column("actor", sa.String(length=128), nullable=False),
         sa.Column("comment_id", sa.String(length=64), nullable=True),
         sa.Column("line", sa.Integer(), nullable=False),
+        sa.Column("cause", sa.Text(), nullable=False),
         sa.Column("state", sa.String(length=16), nullable=False),
         sa.Column("answer", sa.Text(), nullable=False),
         sa.Column("job_id", sa.String(length=26), nullable=True),
@@ -79,6 +80,7 @@ def _command() -> None:
         sa.PrimaryKeyConstraint("id", name=op.f("pk_command")),
         sa.UniqueConstraint("repo_id", "comment_id", "line", name=op.f("uq_command_repo_id_comment_id_line")),
     )
+    op.create_index(op.f("ix_command_origin_at"), "command", ["origin", "at"], unique=False)
     op.create_index(op.f("ix_command_repo_id_change"), "command", ["repo_id", "change"], unique=False)
     op.create_index(op.f("ix_command_state"), "command", ["state"], unique=False)
 
@@ -499,6 +501,7 @@ def _outbox() -> None:
         sa.Column("next_at", sa.BigInteger(), nullable=False),
         sa.Column("tries", sa.Integer(), nullable=False),
         sa.Column("dead", sa.Text(), nullable=False),
+        sa.Column("problem", sa.Text(), nullable=False),
         sa.Column("told_at", sa.BigInteger(), nullable=True),
         sa.Column("told_seq", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
         sa.PrimaryKeyConstraint("coalesce_key", name=op.f("pk_outbox")),
@@ -641,6 +644,8 @@ def _repo() -> None:
         sa.Column("cursor", sa.Text(), nullable=False),
         sa.Column("added_at", sa.BigInteger(), nullable=False),
         sa.Column("project", sa.String(length=128), server_default=sa.text("''"), nullable=False),
+        sa.Column("installation", sa.BigInteger(), nullable=True),
+        sa.Column("removed_at", sa.BigInteger(), nullable=True),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_repo")),
         sa.UniqueConstraint("forge", "location", name=op.f("uq_repo_forge_location")),
     )
@@ -831,6 +836,18 @@ def _tracker_look() -> None:
     op.create_index(op.f("ix_tracker_look_live"), "tracker_look", ["live"], unique=False)
 
 
+def _trigger_mark() -> None:
+    op.create_table(
+        "trigger_mark",
+        sa.Column("repo_id", sa.String(length=64), nullable=False),
+        sa.Column("project", sa.String(length=63), nullable=False),
+        sa.Column("name", sa.String(length=320), nullable=False),
+        sa.Column("mark", sa.String(length=64), nullable=False),
+        sa.Column("at", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("repo_id", "project", "name", name=op.f("pk_trigger_mark")),
+    )
+
+
 def _local_branch() -> None:
     op.create_table(
         "local_branch",
@@ -1007,6 +1024,7 @@ def upgrade() -> None:
         _token,
         _tracker,
         _tracker_look,
+        _trigger_mark,
         _local_branch,
         _local_change,
         _result,
@@ -1023,6 +1041,7 @@ def downgrade() -> None:
         "result",
         "local_change",
         "local_branch",
+        "trigger_mark",
         "tracker_look",
         "tracker",
         "token",
