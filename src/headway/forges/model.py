@@ -104,6 +104,7 @@ class ChangeMoved:
     change: Change
     actor: str
     before_sha: str | None = None
+    identity: str = ""  # of the happening itself, whoever delivers it
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -116,6 +117,7 @@ class BranchPushed:
     before_sha: str | None
     after_sha: str
     actor: str
+    identity: str = ""  # of the happening itself, whoever delivers it
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -126,6 +128,7 @@ class ChangeLabelled:
     change: Change
     label: str
     actor: str
+    identity: str = ""  # of the happening itself, whoever delivers it
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -139,6 +142,7 @@ class CheckPressed:
     external_id: str  # of the WantedStatus whose check it is; "" = all of ours at this commit
     actor: str
     number: int | None = None  # the change, where the forge knows it (it does not for forks)
+    identity: str = ""  # of the happening itself, whoever delivers it
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -152,6 +156,7 @@ class QueueEntered:
     base_branch: str
     numbers: tuple[int, ...] = ()  # the changes in it, where the forge says so
     actor: str = ""
+    identity: str = ""  # of the happening itself, whoever delivers it
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -163,6 +168,7 @@ class Dispatched:
     name: str  # event_type
     payload: dict[str, str]
     actor: str
+    identity: str = ""  # of the happening itself, whoever delivers it
 
 
 Event = CommentCreated | ChangeMoved | BranchPushed | ChangeLabelled | CheckPressed | QueueEntered | Dispatched

@@ -35,9 +35,41 @@ class RepoStore:
             row = {"id": repo.id, "forge": repo.forge, "cursor": cursor, "added_at": at, "project": project, **facts}
             self._tx.execute(schema.repo.insert().values(row))
             events.record(self._tx, "repo", repo.id, to_state="added", at=at, actor=by, detail=facts)
-        elif known != repo:
-            self._tx.execute(update(schema.repo).where(schema.repo.c.id == repo.id).values(facts))
+        elif known != repo or not self.is_heard(repo.id):
+            self._tx.execute(update(schema.repo).where(schema.repo.c.id == repo.id).values(**facts, removed_at=None))
         return repo
+
+    def remove(self, repo_id: str, *, at: datetime, by: str) -> None:
+        """Listen to a repository no more; its jobs, runs and reports stay, and adding it again goes on.
+
+        Raises:
+            NotFound: it was never added, or is removed already.
+        """
+        if not self.is_heard(repo_id):
+            raise NotFound(f"no repository {repo_id!r} is listened to", hint="headway repo list")
+        self._tx.execute(update(schema.repo).where(schema.repo.c.id == repo_id).values(removed_at=at))
+        events.record(self._tx, "repo", repo_id, to_state="removed", at=at, actor=by)
+
+    def is_heard(self, repo_id: str) -> bool:
+        """Whether events of a repository are taken in."""
+        query = select(schema.repo.c.id).where(schema.repo.c.id == repo_id, schema.repo.c.removed_at.is_(None))
+        return self._tx.execute(query).one_or_none() is not None
+
+    def installation(self, repo_id: str) -> int | None:
+        """Return through which installation of the forge's App a repository's deliveries come; None = not known."""
+        query = select(schema.repo.c.installation).where(schema.repo.c.id == repo_id)
+        return self._tx.execute(query).scalar_one_or_none()
+
+    def set_installation(self, repo_id: str, number: int | None) -> bool:
+        """Note a repository's installation; False when the repository was never added."""
+        done = self._tx.execute(update(schema.repo).where(schema.repo.c.id == repo_id).values(installation=number))
+        return done.rowcount == 1
+
+    def drop_installation(self, number: int, *repo_ids: str) -> None:
+        """Forget an installation that is gone, or the repositories that it has no more."""
+        table = schema.repo.c
+        chosen = [table.installation == number, *([table.id.in_(repo_ids)] if repo_ids else [])]
+        self._tx.execute(update(schema.repo).where(*chosen).values(installation=None))
 
     def find(self, repo_id: str) -> Repo | None:
         """Return one repository; None when it was never added."""
@@ -56,8 +88,10 @@ class RepoStore:
         return found
 
     def list(self, *where: ColumnElement[bool]) -> tuple[Repo, ...]:
-        """Return every repository that fits, in the order in which they were added."""
-        rows = self._tx.execute(select(*_COLUMNS).where(*where).order_by(schema.repo.c.added_at, schema.repo.c.id))
+        """Return every repository that fits and is listened to, in the order in which they were added."""
+        heard = schema.repo.c.removed_at.is_(None)
+        query = select(*_COLUMNS).where(heard, *where).order_by(schema.repo.c.added_at, schema.repo.c.id)
+        rows = self._tx.execute(query)
         return tuple(_repo(row) for row in rows)
 
     def cursor(self, repo_id: str) -> str:
@@ -67,8 +101,9 @@ class RepoStore:
         )
 
     def with_cursors(self) -> tuple[tuple[Repo, str], ...]:
-        """Return every repository with up to where its events have been taken in."""
-        rows = self._tx.execute(select(*_COLUMNS, schema.repo.c.cursor).order_by(schema.repo.c.id))
+        """Return every repository that is listened to, with up to where its events have been taken in."""
+        heard = schema.repo.c.removed_at.is_(None)
+        rows = self._tx.execute(select(*_COLUMNS, schema.repo.c.cursor).where(heard).order_by(schema.repo.c.id))
         return tuple((_repo(row), row.cursor) for row in rows)
 
     def set_cursor(self, repo_id: str, cursor: str) -> None:
