@@ -18,6 +18,7 @@ from headway.engines.base import Engine
 from headway.environments.base import Builder
 from headway.errors import NotFound, NotThereYet, UsageError
 from headway.forges.base import Forge
+from headway.logs import hide
 from headway.sandbox.isolation import IsolationReport
 from headway.serving.base import Target
 from headway.settings import Settings
@@ -128,6 +129,7 @@ def _github(settings: Settings, database: Database, clock: Clock) -> GitHubForge
     from headway.forges.github.config import read_config
 
     config = read_config(settings.data / "github")
+    hide(*config.secrets)
     if not config.is_set_up:
         return None
     from headway.forges.github.forge import GitHubForge

@@ -18,7 +18,7 @@ from headway.api.admit import admit
 from headway.app import App
 from headway.auth.model import Principal, Role, TokenKind
 from headway.errors import HeadwayError, NotFound, Refused, TooLarge, UsageError
-from headway.logs import logger
+from headway.logs import conceal, logger
 
 BODY_CAP = 1 << 20
 # What a database takes as a whole number; str.isdigit() also takes digits that int() does not.
@@ -49,7 +49,9 @@ class Call:
         """
         try:
             return msgspec.json.decode(self._body or b"{}", type=shape)
-        except (msgspec.DecodeError, msgspec.ValidationError) as error:
+        except RecursionError:
+            raise UsageError("the request body is nested too deeply") from None
+        except ValueError as error:  # msgspec's own are some
             raise UsageError("the request body does not fit", cause=str(error)) from error
 
     def packed(self, shape: type[_Shape]) -> _Shape:
@@ -60,7 +62,7 @@ class Call:
         """
         try:
             return msgspec.msgpack.decode(self._body, type=shape)
-        except (msgspec.DecodeError, msgspec.ValidationError, RecursionError) as error:
+        except (ValueError, RecursionError) as error:
             raise UsageError("the packed body does not fit", cause=str(error)) from error
 
     def number(self, name: str, default: int, *, most: int = 1000) -> int:
@@ -154,8 +156,8 @@ def failure(error: HeadwayError) -> Response:
     return json_response(
         {
             "code": error.code,
-            "message": error.message,
-            "cause": error.cause,
+            "message": conceal(error.message),
+            "cause": conceal(error.cause),
             "hint": error.hint,
             "retryable": error.retryable,
             "exit_code": error.exit_code,

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import Any
 
 from headway.api.answers import Call, place
 from headway.auth.visible import in_sight
 from headway.db import schema
-from headway.errors import NotThereYet, UsageError
+from headway.errors import NotThereYet, Refused, UsageError
 from headway.flow.projects import contexts_for
 from headway.flow.repos import get_repo
 from headway.flow.standing import check_comment
@@ -20,14 +21,39 @@ from headway.forges.repo_store import RepoStore
 
 @dataclass(frozen=True, kw_only=True)
 class Register:
-    """A git repository on this machine."""
+    """A git repository on this machine, or OWNER/REPO at GitHub."""
 
-    path: str
+    path: str = ""
+    name: str = ""
+
+
+_AT_GITHUB = re.compile(r"[A-Za-z0-9][A-Za-z0-9-]{0,38}/[A-Za-z0-9._-]{1,100}")
 
 
 def register(call: Call) -> Any:
-    """Make a local repository known; repeating it returns the same."""
-    return _forge(call, "local").register_repo(place("path", call.body(Register).path), by=call.principal.user)
+    """Make a repository known, of this machine or of GitHub; repeating it returns the same."""
+    wanted = call.body(Register)
+    if not wanted.name:
+        return _forge(call, "local").register_repo(place("path", wanted.path), by=call.principal.user)
+    if wanted.path:
+        raise UsageError("path and name name two repositories", hint="name one of them")
+    if not _AT_GITHUB.fullmatch(wanted.name) or wanted.name.endswith(("/.", "/..")):
+        raise UsageError(f"name={wanted.name[:150]!r} is not OWNER/REPO", hint="headway repo add acme/flights")
+    github = call.app.github
+    if github is None:
+        raise Refused(
+            "GitHub is not set up here",
+            cause="this server has neither an App nor a token",
+            hint="headway init --github, or headway init --github --token",
+        )
+    return github.register_repo(wanted.name, by=call.principal.user)
+
+
+def unregister(call: Call) -> Any:
+    """Listen to a repository no more; what it did stays."""
+    with call.app.database.write() as tx:
+        RepoStore(tx).remove(call.path["repo"], at=call.app.clock.now(), by=call.principal.user)
+    return {"id": call.path["repo"], "removed": True}
 
 
 def repos(call: Call) -> Any:

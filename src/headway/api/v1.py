@@ -19,6 +19,7 @@ _TABLE: tuple[tuple[str, str, Role, Handler], ...] = (
     ("GET", "/events", Role.VIEWER, about.events),
     ("POST", "/repos", Role.ADMIN, changes.register),
     ("GET", "/repos", Role.VIEWER, changes.repos),
+    ("DELETE", "/repos/{repo}", Role.ADMIN, changes.unregister),
     ("GET", "/repos/{repo}/changes", Role.VIEWER, changes.list_changes),
     ("POST", "/repos/{repo}/changes", Role.CONTRIBUTOR, changes.open_change),
     ("GET", "/repos/{repo}/changes/{number}", Role.VIEWER, changes.show),

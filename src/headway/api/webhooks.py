@@ -85,7 +85,8 @@ def _known(app: App, hook: Hook) -> str:
     if repo is None:
         raise UsageError(f"a delivery of {hook.event!r} is about no repository")
     with app.database.read() as tx:
-        known = RepoStore(tx).find(repo_id(repo.id))
+        store = RepoStore(tx)
+        known = store.find(repo_id(repo.id)) if store.is_heard(repo_id(repo.id)) else None
     if known is None:
         raise NotFound(f"{repo.full_name} is not known here", hint=f"headway repo add {repo.full_name}")
     return known.name

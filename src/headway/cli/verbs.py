@@ -31,6 +31,7 @@ VERBS: tuple[Listed, ...] = (
     _verb("Start", "doctor", "start", "check git, uv, isolation, disk, database, GPU"),
     _group("Start", "server", "server:app", "start | status | stop | backup | restore | clean"),
     _group("Start", "login", "login:app", "log a browser in; status | out", is_bare=True),
+    _group("Start", "repo", "repo:app", "add OWNER/REPO | list | remove", lists=True),
     _group("Start", "config", "config:app", "validate | show | schema"),
     _group("Start", "secrets", "secrets:app", "set | list | remove"),
     _group("Start", "user", "user:app", "add | list | show | role | disable | enable | grant | revoke"),

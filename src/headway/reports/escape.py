@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import base64
-import json
 import re
 import unicodedata
 from collections.abc import Iterable
 from functools import lru_cache
-from urllib.parse import quote, quote_plus
+from urllib.parse import quote
+
+from headway.logs import HIDDEN, SHORTEST_SECRET, conceal, forms_of
 
 NONE = "\u2013"
 """What stands where there is nothing to say."""
@@ -136,53 +136,17 @@ def terminal_line(line: str) -> str:
     return _log_line(line)
 
 
-HIDDEN = "***"
-_SHORTEST = 4
-
-
 def redact(text: str, secrets: Iterable[str]) -> str:
-    """The text without any known secret: raw, by line, JSON-escaped, URL-encoded, and in base64 at every offset."""
-    pattern = _pattern(tuple(sorted({each for each in secrets if len(each) >= _SHORTEST})))
+    """The text without any known secret, in whatever form: those given, and those of this server itself."""
+    text = conceal(text)
+    pattern = _pattern(tuple(sorted({each for each in secrets if len(each) >= SHORTEST_SECRET})))
     return pattern.sub(HIDDEN, text) if pattern else text
 
 
 @lru_cache(maxsize=64)
 def _pattern(secrets: tuple[str, ...]) -> re.Pattern[str] | None:
-    forms = {form for secret in secrets for form in _forms(secret)}
+    forms = {form for secret in secrets for form in forms_of(secret)}
     if not forms:
         return None
     # The longest first: a short form inside a longer one would leave the rest of it standing.
     return re.compile("|".join(re.escape(form) for form in sorted(forms, key=lambda each: (-len(each), each))))
-
-
-def _forms(secret: str) -> set[str]:
-    lines = [line.strip() for line in secret.splitlines() if len(line.strip()) >= 8]
-    forms: set[str] = set()
-    for each in {secret, secret.strip(), *lines}:
-        forms |= {
-            each,
-            quote(each, safe=""),
-            quote(each),
-            quote_plus(each),
-            quote(each, safe="").lower(),
-            json.dumps(each)[1:-1],
-            json.dumps(each, ensure_ascii=False)[1:-1],
-            repr(each)[1:-1],
-            each.encode().hex(),
-            *_base64(each.encode()),
-        }
-    return {form for form in forms if len(form) >= _SHORTEST}
-
-
-def _base64(value: bytes) -> set[str]:
-    """How the bytes look inside base64 at each of the three offsets, as far as only they decide."""
-    forms = set()
-    for offset in range(3):
-        encoded = base64.b64encode(b"\0" * offset + value).decode()
-        start = (offset * 8 + 5) // 6
-        # The characters at both ends also hold bits of the neighbours.
-        whole = encoded[start : (offset + len(value)) * 8 // 6]
-        if len(whole) >= 6:
-            forms |= {whole, whole.replace("+", "-").replace("/", "_")}
-    forms |= {base64.b64encode(value).decode(), base64.urlsafe_b64encode(value).decode()}
-    return forms

@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
+from headway.logs import HIDDEN
 from headway.reports import escape
 
 MARKDOWN = MarkdownIt("commonmark").enable(["table", "strikethrough"])
@@ -186,7 +187,7 @@ SECRET = "p@ss/w|rd+=`x`_42"
 )
 def test_a_secret_is_hidden_in_every_form(form: str) -> None:
     hidden = escape.redact(f"before {form} after", [SECRET])
-    assert escape.HIDDEN in hidden
+    assert HIDDEN in hidden
     assert form not in hidden
     assert SECRET not in hidden
     assert hidden.startswith("before ")
@@ -197,7 +198,7 @@ def test_a_secret_is_hidden_in_every_form(form: str) -> None:
 def test_base64_around_a_secret_does_not_give_it_back(before: bytes, secret: str, after: bytes) -> None:
     encoded = base64.b64encode(before + secret.encode() + after).decode()
     hidden = escape.redact(encoded, [secret])
-    left = re.sub(r"[^A-Za-z0-9+/]", "", hidden.replace(escape.HIDDEN, ""))
+    left = re.sub(r"[^A-Za-z0-9+/]", "", hidden.replace(HIDDEN, ""))
     # What is left holds at most the bits at both ends, which belong to the neighbours as well.
     assert len(left) <= (len(before) + len(after)) * 4 / 3 + 8
 

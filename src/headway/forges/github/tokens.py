@@ -11,6 +11,7 @@ from gidgethub import apps
 
 from headway.errors import Conflict, NotFound, Refused, UsageError
 from headway.forges.github.budget import Budget
+from headway.logs import hide
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -104,7 +105,8 @@ class Installation:
 
     def _mint(self, body: Mapping[str, object]) -> _Minted:
         data = self._api.send("POST", f"/app/installations/{self._number}/access_tokens", self._app, dict(body)).data
-        # GitHub's tokens have several forms and lengths: taken as they come.
+        # GitHub's tokens have several forms and lengths: taken as they come, and hidden as they are.
+        hide(str(data["token"]))
         return _Minted(str(data["token"]), datetime.fromisoformat(str(data["expires_at"])))
 
 
