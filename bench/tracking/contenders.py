@@ -32,9 +32,9 @@ class Contender:
         return f"http://127.0.0.1:{self.port}"
 
 
-def contenders(room: Path, postgres: str) -> tuple[Contender, Contender]:
-    """Return MLflow with its defaults and Headway with its own, each on an empty store of the same kind."""
-    return _mlflow(room / "mlflow", postgres), _headway(room / "headway", postgres)
+def contenders(room: Path, postgres: str, python: str) -> tuple[Contender, Contender]:
+    """Return MLflow (of that Python) and Headway with their defaults, each on an empty store of the same kind."""
+    return _mlflow(room / "mlflow", postgres, python), _headway(room / "headway", postgres)
 
 
 def _headway(folder: Path, postgres: str) -> Contender:
@@ -51,7 +51,7 @@ def _headway(folder: Path, postgres: str) -> Contender:
     )
 
 
-def _mlflow(folder: Path, postgres: str) -> Contender:
+def _mlflow(folder: Path, postgres: str, python: str) -> Contender:
     folder.mkdir(parents=True)
     port = free_port()
     store = f"sqlite:///{folder}/mlflow.db"
@@ -60,7 +60,7 @@ def _mlflow(folder: Path, postgres: str) -> Contender:
         with psycopg.connect(postgres.replace("+psycopg", ""), autocommit=True) as connection:
             connection.execute("create database mlflow")
     command = (
-        f"{sys.executable} -m mlflow server --host 127.0.0.1 --port {port} --backend-store-uri '{store}' "
+        f"{python} -m mlflow server --host 127.0.0.1 --port {port} --backend-store-uri '{store}' "
         f"--artifacts-destination {folder}/artifacts"
     )
     return Contender(name="mlflow", command=_with({}, folder, command), port=port, folder=folder, alone=False)
