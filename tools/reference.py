@@ -37,7 +37,6 @@ MADE = "<!-- Written by tools/reference.py. Change the program or that script, t
 LATER = {
     "tune": "`/tune` says what is missing",
     "monitor": "predictions are logged, and nothing judges them",
-    "triggers.schedule": "nothing starts at a time of its own",
     "triggers.retrain": "nothing trains again by itself",
     "gates.rules[].check": "such a rule counts as missing evidence",
     "gates.rules[].data": "it belongs to `check`",

@@ -57,7 +57,6 @@ ACTED = {
     "deploy.resources.replicas": r"\.replicas_m",
     "engine.namespace": r"engine\.namespace\b",
     "model.signature": r"\bmodel\.signature\b",
-    "triggers.schedule": r"triggers\.schedule\b",
     "triggers.retrain": r"triggers\.retrain\b",
 }
 

@@ -258,6 +258,9 @@ def _triggers(section: Doc) -> TriggersSpec:
 
 def _engine(section: Doc) -> EngineSpec:
     default = EngineSpec()
+        labels=tuple(section.get("label", ())),
+        versions=tuple(section.get("version", ())),
+        dispatch=tuple(section.get("dispatch", ())),
     price = section.get("price_per_hour")
     return EngineSpec(
         type=section.get("type", default.type),

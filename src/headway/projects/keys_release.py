@@ -239,4 +239,21 @@ NOTIFICATIONS = Fields(
         ),
         "webhook": key(Fields(keys=NOTIFY), "an address of your own"),
     }
+        "label": key(
+            ListOf(item=Text(says="a label", example="train", longest=50), least=1, most=20),
+            "labels that, put on a change, train it",
+        ),
+        "version": key(
+            ListOf(item=NAME, least=1, most=20), "registered models of which every newer version trains this project"
+        ),
+        "dispatch": key(
+            ListOf(
+                item=Text(
+                    says="a name of an event", example="data-landed", longest=100, pattern=r"[A-Za-z0-9][\w.:/-]*"
+                ),
+                least=1,
+                most=20,
+            ),
+            "names by which another system (`repository_dispatch`) trains the default branch",
+        ),
 )

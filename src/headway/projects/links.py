@@ -11,6 +11,7 @@ from typing import Any
 from headway.commands.grammar import alias_problem
 from headway.commands.nearest import nearest
 from headway.projects.build import steps_of
+from headway.projects.cron import parse_cron
 from headway.projects.problem import quoted
 from headway.projects.rules import rule_id
 from headway.projects.take import Path, Taken
@@ -34,6 +35,7 @@ def check_links(taken: Taken, *, files: Collection[str] | None) -> None:
     _check_deploy(taken)
     _check_monitor(taken)
     _check_tracking(taken)
+    _check_triggers(taken)
     for alias, text in (taken.at("commands") or {}).items():
         problem = alias_problem(alias, text) if text is not None else None
         if problem:
@@ -357,3 +359,19 @@ def _check_tracking(taken: Taken) -> None:
             taken.report(("tracking", name), f"`{name}` is there and `{other}` is not", f"name the secret of `{other}`")
     if given.get("token") and given.get("username"):
         taken.report(("tracking", "token"), "a token and a user are there, and only one can be sent", "keep one")
+
+
+def _check_triggers(taken: Taken) -> None:
+    cron = taken.at("triggers", "schedule", "cron")
+    if isinstance(cron, str):
+        try:
+            parse_cron(cron)
+        except ValueError as error:
+            taken.report(
+                ("triggers", "schedule", "cron"), str(error), 'write for example "0 3 * * 1": Mondays at three'
+            )
+    own = taken.at("model", "name")
+    for index, name in enumerate(taken.at("triggers", "version") or ()):
+        if name is not None and name == own:
+            where = ("triggers", "version", index)
+            taken.report(where, f"{quoted(name)} is this project's own model: it would train for ever", "remove it")

@@ -183,7 +183,10 @@ class TriggersSpec:
     push_branches: tuple[str, ...] = ()
     comment_roles: tuple[str, ...] = ("write",)
     paths: tuple[str, ...] = ()  # globs in the project; () = everything below its folder
-    schedule: str | None = None
+    schedule: str | None = None  # five cron fields, UTC
+    labels: tuple[str, ...] = ()  # put on a change, they train it
+    versions: tuple[str, ...] = ()  # models whose newer versions train the default branch
+    dispatch: tuple[str, ...] = ()  # names by which another system trains the default branch
     comment: str = "/train"  # the command that a change is asked to be given
     retrain: dict[str, object] | None = None  # checked against the schema; its machinery comes later
 

@@ -520,3 +520,25 @@ def test_words_of_yaml_1_1_are_text() -> None:
 def test_an_alias_repeats_a_value() -> None:
     text = MINIMAL + "params: &p {a: 1}\nenv: {variables: {A: &t text, B: *t}}\n"
     assert read_project(text.encode()).env.variables == {"A": "text", "B": "text"}
+
+
+class TestTriggers:
+    CONFIG = "name: a\nrun: python x.py\nmetrics: {m: {goal: maximize}}\nmodel: {name: own}\n"
+
+    def test_labels_versions_and_names_are_read(self) -> None:
+        text = self.CONFIG + "triggers: {label: [train me], version: [other], dispatch: [data-landed]}\n"
+        found = read_project(text.encode(), path="headway.yaml").triggers
+        assert (found.labels, found.versions, found.dispatch) == (("train me",), ("other",), ("data-landed",))
+
+    @pytest.mark.parametrize(
+        ("triggers", "says"),
+        [
+            ('schedule: {cron: "0 0 31 2 *"}', "never comes"),
+            ('schedule: {cron: "99 0 * * *"}', "no minute"),
+            ("version: [own]", "train for ever"),
+        ],
+    )
+    def test_what_cannot_be_is_said_with_its_line(self, triggers: str, says: str) -> None:
+        with pytest.raises(ConfigError, match=says) as caught:
+            read_project(f"{self.CONFIG}triggers: {{{triggers}}}\n".encode(), path="headway.yaml")
+        assert "headway.yaml:5:" in str(caught.value)
