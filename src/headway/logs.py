@@ -1,6 +1,4 @@
-"""Logs as JSON lines on standard error, or readable ones on a terminal; control characters and known secrets never
-get through.
-"""
+"""Logs as JSON lines on standard error, or readable on a terminal; controls and known secrets never get through."""
 
 from __future__ import annotations
 

@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -74,8 +75,10 @@ class Front:
             await self._rest(scope, receive, send)
 
 
-def serve(settings: Settings, worker: WorkerChild | None = None) -> None:
+def serve(settings: Settings, worker: WorkerChild | None = None) -> bool:
     """Run the server until it is told to stop, or has been idle for `settings.idle_stop` seconds.
+
+    Returns whether it was told (SIGUSR1) to begin anew with what its configuration has become.
 
     A `worker` that was started before us is ready the sooner; it is ended with us.
 
@@ -113,6 +116,8 @@ def serve(settings: Settings, worker: WorkerChild | None = None) -> None:
         for number in (signal.SIGTERM, signal.SIGINT):
             # uvicorn raises the signal again once it has stopped: the default would kill us before the cleaning up.
             signal.signal(number, _ignore)
+        again = threading.Event()
+        signal.signal(signal.SIGUSR1, partial(_begin_anew, again, server))
         _spare_the_collector()
         try:
             server.run(sockets=[listening])
@@ -121,6 +126,12 @@ def serve(settings: Settings, worker: WorkerChild | None = None) -> None:
             writer.stop()
             (settings.data / "server.json").unlink(missing_ok=True)
             app.close()
+    return again.is_set()
+
+
+def _begin_anew(again: threading.Event, server: uvicorn.Server, _number: int, _frame: FrameType | None) -> None:
+    again.set()
+    server.should_exit = True
 
 
 def _check_public_url(settings: Settings) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import os
 import signal
+import sys
 import time
 from pathlib import Path
 from typing import Annotated, Any
@@ -79,7 +80,7 @@ def _serve_with(settings: Any, worker: Any) -> None:
 
     note(f"data in {settings.data}; login token in {settings.data / FILE_NAME}; stop with Ctrl-C")
     try:
-        serve(settings, worker)
+        is_wanted_again = serve(settings, worker)
     except OSError as error:
         if error.errno == _FULL:
             raise StorageFull(f"the disk of {settings.data} is full", hint="free space, then the same again") from None
@@ -92,6 +93,9 @@ def _serve_with(settings: Any, worker: Any) -> None:
         if not any(sign in str(error) for sign in ("not a database", "malformed")):
             raise
         raise damaged(settings.data) from None
+    if is_wanted_again:
+        # The same process, command line and environment: whoever watches over us sees no end.
+        os.execv(sys.executable, [sys.executable, "-m", "headway.cli.main", *sys.argv[1:]])  # noqa: S606  # ourselves
 
 
 def _check_readable(data: Path) -> None:
@@ -170,6 +174,47 @@ def stop(as_json: Json = False) -> None:
         print_json({"stopped": found["pid"]})
     else:
         say("stopped; what was running goes on and is found again at the next start")
+
+
+@app.command()
+def restart(as_json: Json = False) -> None:
+    """Let the running server read its configuration again; trainings and endpoints go on."""
+    data = data_folder()
+    if running_server(data) is None:
+        raise Unreachable(f"no server runs on {data}", hint="headway server start")
+    found = start_again(data)
+    if as_json:
+        print_json(found)
+    else:
+        say(f"started again: {found['url']}  process {found['pid']}")
+
+
+def start_again(data: Path) -> dict[str, Any]:
+    """Tell the server of a data directory to begin anew in its place, and return its new announcement.
+
+    Raises:
+        HeadwayError: it did not come back.
+    """
+    found = running_server(data) or {}
+    before = _announced_at(data)
+    try:
+        os.kill(int(found["pid"]), signal.SIGUSR1)
+    except (KeyError, ProcessLookupError, PermissionError) as error:
+        raise HeadwayError("the server cannot be told", cause=str(error), hint="headway server stop") from None
+    deadline = time.monotonic() + 2 * STOP_SECONDS
+    while time.monotonic() < deadline:
+        again = running_server(data)
+        if again is not None and _announced_at(data) not in (0, before):
+            return again
+        time.sleep(0.1)
+    raise HeadwayError("the server did not come back", hint="headway server status, and its log in server.log")
+
+
+def _announced_at(data: Path) -> int:
+    try:
+        return (data / "server.json").stat().st_mtime_ns
+    except OSError:
+        return 0
 
 
 @app.command()

@@ -22,10 +22,26 @@ _READ = (".py", ".toml", ".txt", ".lock", ".yaml", ".yml", ".cfg")
 
 def init(
     folder: Annotated[Path, typer.Argument(help="The project's folder.")] = Path(),
-    force: Annotated[bool, typer.Option("--force", help="Write over an existing headway.yaml.")] = False,
+    *,
+    force: Annotated[bool, typer.Option("--force", help="Write over what is there already.")] = False,
+    github: Annotated[bool, typer.Option("--github", help="Make this server known at GitHub.")] = False,
+    token: Annotated[bool, typer.Option("--token", help="With --github: a token from standard input, no App.")] = False,
+    api: Annotated[str, typer.Option("--api", help="With --github: https://HOST/api/v3 of an own GitHub.")] = "",
+    org: Annotated[str, typer.Option("--org", help="With --github: the organisation that owns the App.")] = "",
+    name: Annotated[str, typer.Option("--name", help="With --github: the App's name.")] = "",
+    port: Annotated[int, typer.Option("--port", help="With --github: of the set-up page; 0 = any.", max=65535)] = 0,
     as_json: Json = False,
 ) -> None:
-    """Look at a folder and write the smallest headway.yaml; nothing else is changed."""
+    """Look at a folder and write the smallest headway.yaml; with --github, make this server known at GitHub."""
+    if github:
+        from headway.cli.init_github import set_up_github
+
+        set_up_github(api=api, by_token=token, organisation=org, name=name, port=port, force=force, as_json=as_json)
+        return
+    _init_folder(folder, force=force, as_json=as_json)
+
+
+def _init_folder(folder: Path, *, force: bool, as_json: bool) -> None:
     from headway.projects.detect import detect, project_name
     from headway.projects.write import smallest
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import contextlib
+import email.utils
 import hashlib
 import json
 import os
@@ -20,6 +21,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
+from urllib.parse import parse_qs, urlencode
 
 import jwt
 import uvicorn
@@ -41,6 +43,8 @@ if TYPE_CHECKING:
 PERSON = "octavia"
 PERSONAL_TOKEN = "ghp_personal"  # a fake's
 PREFIX = "/api/v3"
+WEBHOOK_SECRET = "It's a Secret to Everybody"  # a fake's
+CLIENT_SECRET = "the-fakes-client-secret-of-no-use"
 
 
 @dataclass
@@ -69,6 +73,9 @@ class FakeGitHub:
     tokens: dict[str, tuple[datetime, dict[str, Any]]] = field(default_factory=dict)
     before: Callable[[str, str], None] | None = None  # called ahead of every request: somebody moves first
     remaining: int = 4999
+    late: float = 0.0  # seconds by which its clock differs from ours
+    codes: dict[str, Any] = field(default_factory=dict)
+    manifests: list[tuple[str, Any]] = field(default_factory=list)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def fail(
@@ -111,7 +118,10 @@ class FakeGitHub:
             return self._json(*answers.missing())
         decoded = json.loads(body) if body else None
         self.requests.append((request.method, path, decoded))
-        who = self._who(request)
+        if operation.id == "apps/create-from-manifest":
+            who: str | None = "nobody"  # the code itself is the proof
+        else:
+            who = self._who(request)
         if who is None:
             return self._json(401, {"message": "Bad credentials", "documentation_url": "https://docs.github.com/rest"})
         found = oracle.request_problems(operation, dict(request.query_params), decoded)
@@ -124,6 +134,8 @@ class FakeGitHub:
         asked = answers.Asked(operation.parameters, dict(request.query_params), decoded, who)
         if operation.id == "apps/create-installation-access-token":
             status, data = self._mint(decoded or {})
+        elif operation.id == "apps/create-from-manifest":
+            status, data = self._convert(operation.parameters["code"])
         else:
             status, data = answers.answer(self.world, operation.id, asked)
         self.problems += [
@@ -156,6 +168,37 @@ class FakeGitHub:
         self.tokens[text] = (until, body)
         permissions = body.get("permissions") or self.world.permissions
         return 201, {"token": text, "expires_at": until.strftime("%Y-%m-%dT%H:%M:%SZ"), "permissions": permissions}
+
+    # --- becoming an App ---------------------------------------------------------------------------
+
+    def register_app(self, request: Request, body: bytes) -> Response:
+        """The page that takes a manifest: whoever is logged in there confirms it at once, and is sent back."""
+        manifest = json.loads(parse_qs(body.decode())["manifest"][0])
+        unknown = set(manifest["default_permissions"]) - set(
+            oracle.description()["components"]["schemas"]["app-permissions"]["properties"]
+        )
+        self.problems += [f"manifest: no permission {each}" for each in sorted(unknown)]
+        self.problems += [
+            f"manifest: no event {each}" for each in set(manifest["default_events"]) - set(oracle.webhook_examples())
+        ]
+        code = os.urandom(20).hex()
+        self.codes[code] = manifest
+        self.manifests.append((request.url.path, manifest))
+        back = f"{manifest['redirect_url']}?{urlencode({'code': code, 'state': request.query_params.get('state', '')})}"
+        return Response(status_code=302, headers={"location": back})
+
+    def _convert(self, code: str) -> tuple[int, Any]:
+        manifest = self.codes.pop(code, None)
+        if manifest is None:
+            return answers.missing()
+        facts = self.world.app_facts() | {"permissions": manifest["default_permissions"], "name": manifest["name"]}
+        secret = WEBHOOK_SECRET if manifest["hook_attributes"]["active"] else None
+        return 201, facts | {
+            "client_secret": CLIENT_SECRET,
+            "webhook_secret": secret,
+            "pem": self.private_key,
+            "client_id": facts["client_id"],
+        }
 
     def _fault(self, method: str, path: str) -> Fault | None:
         for fault in self.faults:
@@ -197,7 +240,13 @@ class FakeGitHub:
 
     def _limits(self) -> dict[str, str]:
         reset = str(int(time.time()) + 600)
-        return {"x-ratelimit-limit": "5000", "x-ratelimit-remaining": str(self.remaining), "x-ratelimit-reset": reset}
+        date = email.utils.formatdate(time.time() + self.late, usegmt=True)
+        return {
+            "date": date,
+            "x-ratelimit-limit": "5000",
+            "x-ratelimit-remaining": str(self.remaining),
+            "x-ratelimit-reset": reset,
+        }
 
     # --- git --------------------------------------------------------------------------------------
 
@@ -243,12 +292,19 @@ def running(folder: Path, *, with_app: bool = True) -> Iterator[FakeGitHub]:
         body = await request.body()
         return await asyncio.to_thread(fake.git, request, body)
 
+    async def registration(request: Request) -> Response:
+        return fake.register_app(request, await request.body())
+
     methods = ["GET", "POST", "PATCH", "PUT", "DELETE"]
     routes = [
+        Route("/settings/apps/new", registration, methods=["POST"]),
+        Route("/organizations/{org}/settings/apps/new", registration, methods=["POST"]),
         Route(f"{PREFIX}/{{path:path}}", rest, methods=methods),
         Route(f"/{NAME}.git/{{path:path}}", git, methods=methods),
     ]
-    server = uvicorn.Server(uvicorn.Config(Starlette(routes=routes), port=0, log_level="critical", lifespan="off"))
+    server = uvicorn.Server(
+        uvicorn.Config(Starlette(routes=routes), port=0, log_level="critical", lifespan="off", date_header=False)
+    )
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()
     while not server.started:
