@@ -83,7 +83,7 @@ def serve(settings: Settings, worker: WorkerChild | None = None) -> bool:
     A `worker` that was started before us is ready the sooner; it is ended with us.
 
     Raises:
-        Conflict: another server runs on this data directory, or the port is taken.
+        Conflict: another server runs on this data directory or writes to this database, or the port is taken.
         UsageError: the settings would open the server to everybody.
     """
     configure(process="server")
@@ -103,11 +103,13 @@ def serve(settings: Settings, worker: WorkerChild | None = None) -> bool:
         listening = _listen(settings)
         port = int(listening.getsockname()[1])
         worker = worker or WorkerChild(settings)
-        worker.start()
+        if not settings.database:
+            worker.start()
         app = open_app(settings)
-        first_token(app.database, settings.data, clock=app.clock, user=os_user())
-        writer = Writer(app.database)
+        writer = Writer(app.database, on_replaced=_stop)
         writer.start()
+        worker.start()  # on a database of its own server only: now we know that we are that
+        first_token(app.database, settings.data, clock=app.clock, user=os_user())
         front = Front(app, MlflowWire(app.database, writer, app.artifacts, app.authenticator), port, writer=writer)
         server = uvicorn.Server(_uvicorn_config(front))
         _announce(settings, port)
@@ -169,6 +171,10 @@ def _make_private(data: Path) -> None:
             cause="it holds every secret and every model, and it belongs to another user",
             hint=f"chmod 700 {data}, or choose another folder with HEADWAY_DATA",
         ) from error
+
+
+def _stop() -> None:
+    os.kill(os.getpid(), signal.SIGTERM)
 
 
 def _ignore(_number: int, _frame: FrameType | None) -> None:

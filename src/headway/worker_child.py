@@ -34,7 +34,8 @@ class WorkerChild:
         self._stopping.set()
         if self._process is not None and self._process.poll() is None:
             self._process.terminate()
-        self._thread.join(timeout=15)
+        if self._thread.ident is not None:  # it was started
+            self._thread.join(timeout=15)
 
     def _keep_alive(self) -> None:
         environment = os.environ | worker_environment(self._settings)

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import os
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -17,6 +14,7 @@ from starlette.applications import Starlette
 from starlette.routing import Mount
 
 from fakes.jobs import AT
+from fakes.small_disk import fill_up, small_disk
 from headway.api.v1 import api_routes
 from headway.app import App, open_app
 from headway.db import schema
@@ -37,20 +35,8 @@ SIZE_MB = 16
 @pytest.fixture
 def small(tmp_path: Path) -> Iterator[Path]:
     """A file system of its own with room for 16 MB."""
-    folder = tmp_path / "small"
-    folder.mkdir()
-    if os.geteuid() != 0:
-        pytest.skip("only root may mount a small file system")
-    mounted = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", f"size={SIZE_MB}m,mode=700", "tmpfs", str(folder)],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    if mounted.returncode:
-        pytest.skip(f"a small file system cannot be mounted here: {mounted.stderr.strip()}")
-    yield folder
-    subprocess.run(["umount", "-l", str(folder)], check=True)
+    with small_disk(tmp_path / "small", megabytes=SIZE_MB) as folder:
+        yield folder
 
 
 @pytest.fixture
@@ -58,17 +44,6 @@ def app(small: Path) -> Iterator[App]:
     opened = open_app(Settings(data=small, auth="none"))
     yield opened
     opened.close()
-
-
-def fill(folder: Path) -> Path:
-    """Take every last byte."""
-    path = folder / "filler"
-    with path.open("ab", buffering=0) as stream:
-        for size in (1 << 20, 4096, 1):
-            with contextlib.suppress(OSError):
-                while True:
-                    stream.write(b"x" * size)
-    return path
 
 
 def events(app: App) -> int:
@@ -106,7 +81,7 @@ def write_until_full(app: App) -> int:
 
 
 def test_writes_are_refused_reads_go_on_and_freed_space_heals(app: App) -> None:
-    filler = fill(app.data)
+    filler = fill_up(app.data)
     before = events(app)
     kept = write_until_full(app)
     for _ in range(5):  # it stays so, and stays so said
@@ -138,7 +113,7 @@ def test_a_block_that_fills_the_disk_leaves_nothing_of_itself(app: App) -> None:
 
 
 def test_the_api_answers_507_and_reads_200(app: App) -> None:
-    filler = fill(app.data)
+    filler = fill_up(app.data)
     write_until_full(app)
 
     def put() -> httpx.Response:
@@ -160,7 +135,7 @@ def test_tracking_refuses_and_recovers_with_its_caches_right(app: App) -> None:
     writer.start()
     try:
         run = writer.call(lambda store: store.create_run("0"))
-        filler = fill(app.data)
+        filler = fill_up(app.data)
         kept = 0
 
         def log() -> None:
@@ -189,7 +164,7 @@ def test_backup_restore_and_migration_say_where_there_is_no_room(app: App, small
         for number in range(200):
             record(tx, "row", str(number), to_state="kept", at=AT, actor="ada", detail="y" * 500)
     back_up(app.database, app.data, tmp_path / "backup")
-    filler = fill(small)
+    filler = fill_up(small)
     with pytest.raises(StorageFull, match="backup is full"):
         back_up(app.database, app.data, small / "backup")
     assert not (small / "backup" / DATABASE_NAME).exists()

@@ -64,7 +64,8 @@ def _serve(settings: Any) -> None:
         _check_readable(settings.data)
     # Before anything heavy is imported: both start at the same time, and what runs is adopted the sooner.
     worker = WorkerChild(settings)
-    worker.start()
+    if not settings.database:  # else another server may turn out to write to it
+        worker.start()
     try:
         _serve_with(settings, worker)
     finally:

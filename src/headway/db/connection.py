@@ -20,6 +20,13 @@ if TYPE_CHECKING:
 # the row that is there already), so PostgreSQL's writers take turns too; tracking's hot path locks its own rows.
 _TAKE_TURN = text("SELECT pg_advisory_xact_lock(1214603620)")  # "Head": a number that nobody else uses in our database
 
+# Held by the connection of the one server that writes to a database, and gone with it.
+_ONLY_SERVER = 1214603621
+_HOLDER = (
+    "select a.pid, coalesce(host(a.client_addr), 'this machine'), a.backend_start::text from pg_locks l "
+    "join pg_stat_activity a on a.pid = l.pid where l.locktype = 'advisory' and l.objid = %s and l.granted"
+)
+
 _LEAST_ROOM = 1 << 20
 _FULL = ("is full", "no space left")
 
@@ -178,6 +185,22 @@ class Lane:
             self.connection.rollback()
         else:
             self._raw.rollback()
+
+    def claim(self) -> str:
+        """Become the one connection that a PostgreSQL database's only server writes by, until it ends.
+
+        Return "" when that is so, else who is it already. SQLite's file belongs to a data directory, which has a lock.
+        """
+        if self.connection.dialect.name == "sqlite":
+            return ""
+        (is_ours,) = self._raw.execute("select pg_try_advisory_lock(%s)", (_ONLY_SERVER,)).fetchone()
+        holder = None if is_ours else self._raw.execute(_HOLDER, (_ONLY_SERVER,)).fetchone()
+        self._raw.commit()
+        if is_ours:
+            return ""
+        if holder is None:
+            return "another connection, which has just gone"
+        return f"PostgreSQL's process {holder[0]} for a client at {holder[1]}, since {holder[2]}"
 
     def close(self) -> None:
         """Give the connection back."""

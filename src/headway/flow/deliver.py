@@ -46,8 +46,10 @@ _STATES = {
 def step(app: App, background: Background) -> bool:
     """Bring what is wanted up to date and send what does not stand yet."""
     now = app.clock.now()
+    settled = None if app.database.is_sqlite else _settled_event(app)
     with app.database.read() as tx:
-        since, latest = _told_until(tx), _latest_event(tx)
+        since = _told_until(tx)
+        latest = _latest_event(tx) if settled is None else settled
         lanes = _touched(tx, since) if latest > since else set()
         lanes |= _outdated(tx, now)
         jobs = [job for lane in sorted(lanes) for job in JobStore(tx).find(*_of_lane(lane), limit=1)]
@@ -76,6 +78,21 @@ def _told_until(tx: Connection) -> int:
 
 def _latest_event(tx: Connection) -> int:
     return int(tx.execute(select(func.max(schema.event.c.seq))).scalar() or 0)
+
+
+def _settled_event(app: App) -> int:
+    """Return the latest event that no event of a job, task or release can come before any more.
+
+    PostgreSQL numbers a row when it is written and shows it when its transaction ends, and tracking's writer takes no
+    turns: a run's event may stand there before a job's with a lower number, which would then never be told. Whoever
+    writes of jobs takes turns: in a turn of ours, all that they have numbered is there.
+    """
+    with app.database.read() as tx:
+        latest = _latest_event(tx)
+        if latest <= _told_until(tx):
+            return latest
+    with app.database.write() as tx:
+        return _latest_event(tx)
 
 
 Lane = tuple[str, int, str]  # one living report: repository, change, project

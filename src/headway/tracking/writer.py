@@ -6,10 +6,11 @@ import asyncio
 import contextlib
 import queue
 import threading
+import time
 from concurrent.futures import Future, InvalidStateError
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from headway.errors import HeadwayError, StorageFull, Unreachable
+from headway.errors import Conflict, HeadwayError, StorageFull, Unreachable
 from headway.logs import logger
 from headway.tracking.link import stored_error
 from headway.tracking.store import Memory, RunStore
@@ -21,6 +22,9 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 _MOST = 256  # requests in one commit
+# A server that was killed is gone from PostgreSQL once it notices, which takes a moment.
+_PATIENCE = 10.0
+_BETWEEN = 0.1
 
 # What a request came to: (True, its answer) or (False, its error).
 Outcome = tuple[bool, Any]
@@ -29,19 +33,32 @@ Outcome = tuple[bool, Any]
 class Writer:
     """A thread with one connection; everything that the light process writes to tracking goes through it."""
 
-    def __init__(self, database: Database) -> None:
-        """Take the database; `start` begins."""
+    def __init__(self, database: Database, *, on_replaced: Callable[[], None] | None = None) -> None:
+        """Take the database; `start` begins.
+
+        `on_replaced` is called when another server took over a PostgreSQL database while our connection was broken.
+        """
         self._database = database
+        self._on_replaced = on_replaced
+        self._had_it = False  # whether the database was ours once
         self._memory = Memory.empty()
         self._lane: Lane | None = None
         self._waiting: queue.SimpleQueue[_Request | None] = queue.SimpleQueue()
         self._thread: threading.Thread | None = None
 
     def start(self) -> None:
-        """Make the default experiment and begin to take requests."""
+        """Make the default experiment and begin to take requests.
+
+        Raises:
+            Conflict: another server writes to this database.
+        """
         self._thread = threading.Thread(target=self._loop, name="tracking-writer", daemon=True)
         self._thread.start()
-        self.call(lambda store: store.experiments.ensure_default())
+        try:
+            self.call(lambda store: store.experiments.ensure_default())
+        except HeadwayError:
+            self.stop()
+            raise
 
     def stop(self) -> None:
         """Write what is queued, then end."""
@@ -104,15 +121,36 @@ class Writer:
 
     def _applied(self, requests: Sequence[Callable[[RunStore], Any]]) -> list[Outcome]:
         try:
-            if self._lane is None:
-                self._lane = self._database.lane(is_writer=True)
-            return apply(self._lane, self._memory, requests)
+            return apply(self._lane or self._connect(), self._memory, requests)
         except Exception as error:  # noqa: BLE001  # whatever it was, the callers must hear of it and the thread must live
             self._memory.forget()
             self._disconnect()
             told = error if isinstance(error, HeadwayError) else _told(error)
             logger().error("group_failed", error=repr(error), requests=len(requests))
             return [(False, told)] * len(requests)
+
+    def _connect(self) -> Lane:
+        self._lane = lane = self._database.lane(is_writer=True)
+        until = time.monotonic() + _PATIENCE
+        while holder := lane.claim():
+            if time.monotonic() > until:
+                raise self._refused(holder)
+            time.sleep(_BETWEEN)
+        self._had_it = True
+        return lane
+
+    def _refused(self, holder: str) -> HeadwayError:
+        message = "another server writes to this database"
+        if not self._had_it:
+            return Conflict(
+                message,
+                cause=f"it is {holder}",
+                hint="one server for a database: stop the other one, or name another database in HEADWAY_DATABASE",
+            )
+        logger().error("replaced", holder=holder)
+        if self._on_replaced is not None:
+            self._on_replaced()
+        return Unreachable(f"{message}: nothing was saved", cause=f"it took over while ours was away: {holder}")
 
     def _disconnect(self) -> None:
         if self._lane is not None:
