@@ -14,12 +14,10 @@ from headway.flow import acts, release_commands, train, why
 from headway.flow.background import Background
 from headway.flow.outbox import want
 from headway.flow.standing import check_standing
+from headway.flow.who_releases import BY_ITSELF
 from headway.forges.model import WantedComment, WantedReaction
 from headway.logs import logger
 from headway.reports.escape import redact
-
-# What Headway itself starts needs no person's standing: the trigger stands on the base branch.
-_BY_ITSELF = frozenset({Origin.PUSH, Origin.SCHEDULE, Origin.VERSION, Origin.DRIFT, Origin.DATA})
 
 
 def step(app: App, _background: Background) -> bool:
@@ -46,7 +44,7 @@ def _carry_out(app: App, command: Command) -> None:
 
 
 def _allowed(app: App, command: Command) -> str:
-    if command.origin not in _BY_ITSELF:
+    if command.origin not in BY_ITSELF:
         check_standing(app, command)
     return act(app, command)
 

@@ -12,6 +12,7 @@ from headway.commands.usage import permission_for
 from headway.errors import HeadwayError, Refused
 from headway.flow.projects import aliases, chosen, projects_at
 from headway.flow.repos import forge_of
+from headway.flow.who_releases import RELEASES, may_try
 from headway.forges.head_store import HeadStore
 from headway.forges.model import Change, Permission
 from headway.forges.roles import role_of
@@ -90,7 +91,8 @@ def check_standing(app: App, command: Command) -> None:
     """
     standing = forge_of(app, command.repo_id).get_permission(command.repo_id, command.actor)
     needed = needed_for(app, command)
-    if standing < needed:
+    is_enough = may_try(app, command, standing) if command.verb in RELEASES else standing >= needed
+    if not is_enough:
         raise Refused(
             f"@{command.actor} may not /{command.verb} here",
             cause=f"it needs {needed.name.lower()} permission, and @{command.actor} has {standing.name.lower()}",

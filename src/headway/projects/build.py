@@ -13,6 +13,7 @@ from headway.projects.model import (
     DataSpec,
     DeploySpec,
     EngineSpec,
+    EnvironmentRule,
     EnvSection,
     GatesSpec,
     Goal,
@@ -240,6 +241,12 @@ def _deploy(section: Doc | None) -> DeploySpec | None:
         replicas_min=least,
         replicas_max=replicas.get("max", max(1, least)),
         on_register=section.get("on_register", default.on_register),
+        environments=tuple(
+            EnvironmentRule(
+                name=name, roles=tuple(rule.get("roles", ("maintain",))), users=tuple(rule.get("users", ()))
+            )
+            for name, rule in section.get("environments", {}).items()
+        ),
     )
 
 
@@ -251,6 +258,9 @@ def _triggers(section: Doc) -> TriggersSpec:
         comment_roles=tuple(change.get("roles", default.comment_roles)),
         paths=tuple(change.get("paths", ())),
         schedule=section.get("schedule", {}).get("cron"),
+        labels=tuple(section.get("label", ())),
+        versions=tuple(section.get("version", ())),
+        dispatch=tuple(section.get("dispatch", ())),
         comment=change.get("comment", default.comment),
         retrain=plain(section.get("retrain")),
     )
@@ -258,9 +268,6 @@ def _triggers(section: Doc) -> TriggersSpec:
 
 def _engine(section: Doc) -> EngineSpec:
     default = EngineSpec()
-        labels=tuple(section.get("label", ())),
-        versions=tuple(section.get("version", ())),
-        dispatch=tuple(section.get("dispatch", ())),
     price = section.get("price_per_hour")
     return EngineSpec(
         type=section.get("type", default.type),

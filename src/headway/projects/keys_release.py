@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from headway.projects.shapes import Either, Fields, Flag, ListOf, Number, Text
+from headway.projects.shapes import Either, Fields, Flag, ListOf, MapOf, Number, Text
 from headway.projects.words import (
     ANY_NUMBER,
     COLUMN,
@@ -48,6 +48,33 @@ DEPLOY = Fields(
                 }
             ),
             "who lets it into production",
+        ),
+        "environments": key(
+            MapOf(
+                key=NAME,
+                value=Fields(
+                    keys={
+                        "roles": key(
+                            ListOf(item=choice("write", "maintain", "admin"), least=1),
+                            "who may release to it and roll it back; maintainers when absent",
+                        ),
+                        "users": key(
+                            ListOf(
+                                item=Text(
+                                    says="a user",
+                                    example="ada",
+                                    pattern=r"@?[A-Za-z0-9][A-Za-z0-9_.-]*",
+                                    longest=64,
+                                ),
+                                least=1,
+                            ),
+                            "who may besides, with `write` or more",
+                        ),
+                    }
+                ),
+                most=20,
+            ),
+            "who may release where",
         ),
         "strategy": key(
             Fields(
@@ -212,6 +239,23 @@ TRIGGERS = Fields(
             ),
             "times",
         ),
+        "label": key(
+            ListOf(item=Text(says="a label", example="train", longest=50), least=1, most=20),
+            "labels that, put on a change, train it",
+        ),
+        "version": key(
+            ListOf(item=NAME, least=1, most=20), "registered models of which every newer version trains this project"
+        ),
+        "dispatch": key(
+            ListOf(
+                item=Text(
+                    says="a name of an event", example="data-landed", longest=100, pattern=r"[A-Za-z0-9][\w.:/-]*"
+                ),
+                least=1,
+                most=20,
+            ),
+            "names by which another system (`repository_dispatch`) trains the default branch",
+        ),
         "retrain": key(
             Fields(
                 keys={
@@ -239,21 +283,4 @@ NOTIFICATIONS = Fields(
         ),
         "webhook": key(Fields(keys=NOTIFY), "an address of your own"),
     }
-        "label": key(
-            ListOf(item=Text(says="a label", example="train", longest=50), least=1, most=20),
-            "labels that, put on a change, train it",
-        ),
-        "version": key(
-            ListOf(item=NAME, least=1, most=20), "registered models of which every newer version trains this project"
-        ),
-        "dispatch": key(
-            ListOf(
-                item=Text(
-                    says="a name of an event", example="data-landed", longest=100, pattern=r"[A-Za-z0-9][\w.:/-]*"
-                ),
-                least=1,
-                most=20,
-            ),
-            "names by which another system (`repository_dispatch`) trains the default branch",
-        ),
 )

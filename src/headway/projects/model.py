@@ -155,6 +155,15 @@ class ModelTest:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class EnvironmentRule:
+    """Who may release to one environment, and roll it back."""
+
+    name: str
+    roles: tuple[str, ...] = ("maintain",)  # the least of them is enough
+    users: tuple[str, ...] = ()  # may besides, with write permission or more
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class DeploySpec:
     """How a version reaches production."""
 
@@ -174,6 +183,7 @@ class DeploySpec:
     replicas_min: int = 1
     replicas_max: int = 1
     on_register: bool = False  # registering a version starts its release by itself
+    environments: tuple[EnvironmentRule, ...] = ()  # those that are not named ask for maintain
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
