@@ -62,6 +62,10 @@ test-postgres: setup-dev ## the store tests on PostgreSQL, installed and started
 test-moving: setup-dev ## a real MLflow server moves in, and out again as Parquet
 	$(BIN)/python -m pytest -q tests/moving
 
+.PHONY: attacks
+attacks: setup-dev ## every published attack on MLflow's server against a running Headway, with the table: N of N refused
+	HEADWAY_ATTACKS_TABLE=1 $(BIN)/python -m pytest -q -p no:randomly tests/attacks
+
 conformance: setup-dev ## the conformance suite against a real MLflow server and Headway, with every difference
 	$(BIN)/python tests/conformance/compare.py
 

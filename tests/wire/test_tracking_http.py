@@ -310,20 +310,6 @@ def test_bulk_histories(client: httpx.Client, run: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "location",
-    [
-        "http://h/?/../../../../etc/", "http:///#/../../../../etc/", "http:///x;/../../etc", "file:etc", "FILE:///etc",
-        "file://localhost/etc", "dbfs:/?/../../etc", "http://169.254.169.254/latest/", "../x", "/etc", "a/../../b",
-        "mlflow-artifacts:/../x", "mlflow-artifacts:/%2e%2e/x", "mlflow-artifacts:/%252e%252e/x", "s3://b/../x",
-        "mlflow-artifacts://other:1/x", "mlflow-artifacts:/0/x", "7", "x" * 10_000, "a\\..\\b", "C:\\x", "s3:///x",
-    ],
-)  # fmt: skip
-def test_dangerous_artifact_locations_are_refused(client: httpx.Client, location: str) -> None:
-    error = post(client, "experiments/create", {"name": f"bad {location[:50]}", "artifact_location": location}, 400)
-    assert error["error_code"] == "INVALID_PARAMETER_VALUE"
-
-
-@pytest.mark.parametrize(
     ("location", "kept"),
     [
         ("s3://bucket/x/", "s3://bucket/x"),
@@ -335,21 +321,6 @@ def test_harmless_artifact_locations_are_kept(client: httpx.Client, location: st
     made = post(client, "experiments/create", {"name": f"good {location}", "artifact_location": location})
     found = get(client, "experiments/get", experiment_id=made["experiment_id"])["experiment"]
     assert found["artifact_location"] == (kept or location)
-
-
-def test_no_message_names_a_statement_a_path_or_a_traceback(client: httpx.Client, run: str) -> None:
-    for path, body in (
-        ("experiments/create", {"name": "Default"}),
-        ("runs/create", {"experiment_id": "99999"}),
-        (
-            "runs/search",
-            {"experiment_ids": ["0"], "filter": "metrics.`a' OR 1=1 --` > 0", "order_by": ["metrics.a; DROP"]},
-        ),
-        ("runs/get", {}),
-    ):
-        text = client.post(API + path, json=body).text
-        for word in ("select ", "insert ", "sqlite", "Traceback", ".py", "/work", "site-packages"):
-            assert word.lower() not in text.lower()
 
 
 def test_head_and_body_leave_in_one_segment(live: LiveWire) -> None:

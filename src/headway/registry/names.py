@@ -40,11 +40,16 @@ def checked_model_name(name: str, *, what: str = "name") -> str:
         raise bad_value(what, name, _AS_FILE.format(posixpath.normpath(name)))
     if _ENCODED.search(name):
         raise bad_value(what, name, "Names must not be percent-encoded: it would be another model elsewhere.")
-    if any(unicodedata.category(each) in _UNSEEN for each in name):
+    if any(_is_unseen(each) for each in name):
         raise bad_value(what, name, "Names must not contain invisible characters.")
     if unicodedata.normalize("NFC", name) != name:
         raise bad_value(what, name, "Names must be in Unicode normal form C: two models could look the same.")
     return name
+
+
+def _is_unseen(letter: str) -> bool:
+    kind = unicodedata.category(letter)
+    return kind in _UNSEEN or (kind == "Zs" and letter != " ")
 
 
 def checked_alias(alias: str, *, is_new: bool = True) -> str:

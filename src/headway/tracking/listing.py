@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import binascii
 import functools
 import re
 from typing import TYPE_CHECKING, Any
@@ -123,7 +122,7 @@ def _offset(token: str) -> int:
         return 0
     try:
         found = msgspec.json.decode(base64.b64decode(token.encode(), validate=True))
-    except (binascii.Error, ValueError, msgspec.DecodeError):
+    except (ValueError, RecursionError):
         raise UsageError("Invalid page token, could not base64-decode") from None
     offset = found.get("offset") if isinstance(found, dict) else None
     if not isinstance(offset, int) or not 0 < offset < 2**53:

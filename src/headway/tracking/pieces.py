@@ -66,17 +66,18 @@ _TRUTHS = frozenset({"TRUE", "FALSE"})
 def comparisons_of(text: str) -> tuple[list[Comparison], list[Piece]]:
     """Return the comparisons of a text, and the pieces that belong to none of them."""
     pieces = pieces_of(text)
+    closed = _closings(pieces)
     found: list[Comparison] = []
     others: list[Piece] = []
     at = 0
     while at < len(pieces):
-        comparison, after = _comparison(text, pieces, at)
+        comparison, after = _comparison(text, pieces, at, closed=closed)
         if comparison is not None:
             found.append(comparison)
             at = after
             continue
         piece = pieces[at]
-        end = _closed(pieces, at) if piece.text == "(" else at
+        end = closed.get(at, at)
         if end > at:
             piece = Piece("group", text[piece.start : pieces[end].end], piece.start, pieces[end].end)
         if not (piece.kind == "word" and piece.text.upper() == "AND"):
@@ -92,7 +93,7 @@ def split_name(text: str) -> tuple[str, str, str]:
     return text[:end], text[end : end + 1], text[end + 1 :]
 
 
-def _comparison(text: str, pieces: list[Piece], at: int) -> tuple[Comparison | None, int]:
+def _comparison(text: str, pieces: list[Piece], at: int, *, closed: dict[int, int]) -> tuple[Comparison | None, int]:
     left = pieces[at]
     op, after = _operator(pieces, at + 1)
     if not op or left.kind not in _SIDES:
@@ -100,7 +101,7 @@ def _comparison(text: str, pieces: list[Piece], at: int) -> tuple[Comparison | N
     if op in _NULLS:
         return Comparison(left, op, (), ""), after
     right = pieces[after] if after < len(pieces) else None
-    end = _closed(pieces, after) if right is not None and right.text == "(" else after
+    end = closed.get(after, after)
     is_list = end > after
     if right is None or not (is_list or (right.kind in _SIDES and op not in ("IN", "NOT IN"))):
         return None, at
@@ -120,11 +121,13 @@ def _operator(pieces: list[Piece], at: int) -> tuple[str, int]:
     return "", at
 
 
-def _closed(pieces: list[Piece], at: int) -> int:
-    """Return where the bracket that opens at `at` is closed; `at` itself if it is not."""
-    depth = 0
-    for index in range(at, len(pieces)):
-        depth += {"(": 1, ")": -1}.get(pieces[index].text, 0)
-        if depth == 0:
-            return index
-    return at
+def _closings(pieces: list[Piece]) -> dict[int, int]:
+    """Return where each bracket that opens is closed, in one pass: a filter may be nothing but brackets."""
+    found: dict[int, int] = {}
+    open_: list[int] = []
+    for index, piece in enumerate(pieces):
+        if piece.text == "(":
+            open_.append(index)
+        elif piece.text == ")" and open_:
+            found[open_.pop()] = index
+    return found

@@ -288,6 +288,8 @@ async def _body(scope: Any, receive: Receive, limit: int) -> bytes:
     if length is not None and length.isdigit() and int(length) > limit:
         raise _too_big(int(length), limit)
     message = await receive()
+    if message["type"] == "http.disconnect":  # nobody shall be taken to have sent an empty body
+        raise _broken_off()
     first: bytes = message.get("body", b"")
     if not message.get("more_body", False):
         if len(first) > limit:
@@ -297,12 +299,16 @@ async def _body(scope: Any, receive: Receive, limit: int) -> bytes:
     while message.get("more_body", False):
         message = await receive()
         if message["type"] == "http.disconnect":
-            raise UsageError("The request ended before its body did.")
+            raise _broken_off()
         parts.append(message.get("body", b""))
         size += len(parts[-1])
         if size > limit:
             raise _too_big(size, limit)
     return b"".join(parts)
+
+
+def _broken_off() -> UsageError:
+    return UsageError("The request ended before its body did.")
 
 
 def _too_big(size: int, limit: int) -> HeadwayError:

@@ -47,7 +47,7 @@ class Decoder:
             return self._slow(raw)
         try:
             message = self._fast.decode(raw)
-        except (msgspec.DecodeError, RecursionError):  # ValidationError is one
+        except (ValueError, RecursionError):  # msgspec's errors are ValueErrors, as are those of bytes that are no text
             return self._slow(raw)
         if self.missing(message):
             return self._slow(raw)

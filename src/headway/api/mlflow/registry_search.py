@@ -100,7 +100,7 @@ def offset_of(token: str) -> int:
         raise UsageError("Invalid page token, could not base64-decode") from None
     try:
         offset = msgspec.json.decode(raw, type=dict[str, int])["offset"]
-    except (msgspec.DecodeError, KeyError):
+    except (ValueError, KeyError, RecursionError):
         raise UsageError("Invalid page token, parsed value has no offset") from None
     if not 0 <= offset <= _FARTHEST:
         raise UsageError(f"Invalid page token, its offset must lie between 0 and {_FARTHEST}")
@@ -183,7 +183,7 @@ def _logged_offset(message: SearchLogged) -> int:
         return 0
     try:
         told = msgspec.json.decode(base64.b64decode(message.page_token.encode("ascii"), validate=True), type=_Place)
-    except (binascii.Error, UnicodeEncodeError, msgspec.DecodeError):
+    except (ValueError, RecursionError):
         raise UsageError(f"Invalid page token: {message.page_token[:100]}") from None
     asked = _asked(message, 0)
     for field, named, verb in (

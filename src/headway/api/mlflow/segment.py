@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from headway.api.mlflow.bounds import BoundedProtocol
 
 if TYPE_CHECKING:
     import asyncio
@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 _WORTH_COPYING = 65_536
 
 
-class OneSegmentProtocol(HttpToolsProtocol):
-    """uvicorn's own protocol, behind a transport that holds a head back until the body follows."""
+class OneSegmentProtocol(BoundedProtocol):
+    """uvicorn's protocol with bounds, behind a transport that holds a head back until the body follows."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # uvicorn says the same
         """Take the connection."""

@@ -186,7 +186,7 @@ def _kind(name: str) -> str:
     if (name.rpartition(".")[2] if "." in name else name) in _PLAIN:
         return "text/plain"
     kind = mimetypes.guess_type(name)[0] or "application/octet-stream"
-    return "text/plain" if kind.startswith(_SHOWN_AS_TEXT) else kind
+    return "text/plain" if kind.startswith(_SHOWN_AS_TEXT) or kind.endswith(("+xml", "/xml")) else kind
 
 
 def _disposition(name: str) -> str:
