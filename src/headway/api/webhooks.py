@@ -1,8 +1,15 @@
-"""The webhook door: prove, keep, answer 202; everything else is the worker's, from the inbox."""
+"""The webhook door: prove, keep, answer 202; everything else is the worker's, from the inbox.
+
+What can be refused is refused before the body is read: who sends floods costs us a few header lines each.
+"""
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 import msgspec
 from starlette.concurrency import run_in_threadpool
@@ -13,18 +20,68 @@ from starlette.routing import Route
 from headway.api.answers import failure, read_body
 from headway.app import App
 from headway.commands.inbox import InboxStore
-from headway.errors import HeadwayError, NotFound, Refused, UsageError
+from headway.errors import HeadwayError, NotFound, Refused, TooLarge, Unreachable, UsageError
+from headway.forges.github.config import read_config
+from headway.forges.github.installed import note_installation
 from headway.forges.github.payloads import repo_id
-from headway.forges.github.webhook import NAME, Hook, installation_of, open_delivery, read_event, repository_of
+from headway.forges.github.reading import Ignored
+from headway.forges.github.webhook import (
+    LEAST_SECRET,
+    NAME,
+    Hook,
+    installation_of,
+    open_delivery,
+    read_marks,
+    repository_of,
+)
 from headway.forges.repo_store import RepoStore
 from headway.logs import logger
+from headway.settings import LOOPBACK, Settings
 
 if TYPE_CHECKING:
     from headway.forges.github.forge import GitHubForge
 
 PATH = "/webhooks/github"
 BODY_CAP = 5 * 1024 * 1024  # GitHub's own is 25 MB; nothing that we read comes near it
+UNPROVEN_CAP = 64 * 1024 * 1024  # of bodies whose signature is not proved yet, all together
+BODY_SECONDS = 10.0  # GitHub gives up by itself after as long
 _ABOUT_INSTALLATIONS = frozenset({"installation", "installation_repositories"})
+_ONCE = ("content-type", "content-length", "x-github-event", "x-github-delivery", "x-hub-signature-256")
+
+
+class NotJson(UsageError):
+    """The body is of a kind that this door does not take."""
+
+    status = 415
+
+
+def check_door(settings: Settings) -> None:
+    """Return when the door may be opened, or is not wanted.
+
+    Raises:
+        UsageError: deliveries could come, and nothing here could tell them from forged ones.
+    """
+    config = read_config(settings.data / "github")
+    weak = [each for each in config.webhook_secrets if len(each.strip()) < LEAST_SECRET]
+    if weak:
+        raise UsageError(
+            f"a webhook secret has {len(weak[0].strip())} characters",
+            cause=f"what has fewer than {LEAST_SECRET} can be guessed, and whoever knows it can give commands",
+            hint="openssl rand -hex 32, at GitHub and in HEADWAY_GITHUB_WEBHOOK_SECRETS",
+        )
+    if config.webhook_secrets and not config.is_set_up:
+        raise UsageError(
+            "a webhook secret is set, and there is no way to ask GitHub anything",
+            cause="neither an App nor a token is set up",
+            hint="headway init --github, or set HEADWAY_GITHUB_TOKEN",
+        )
+    host = urlsplit(settings.public_url).hostname or ""
+    if config.app is not None and not config.webhook_secrets and host and host not in LOOPBACK:
+        raise UsageError(
+            f"the GitHub App has no webhook secret, and {settings.public_url} can be reached",
+            cause="without a secret nobody's delivery could be told from GitHub's",
+            hint="set one at the App and in HEADWAY_GITHUB_WEBHOOK_SECRETS, or leave out HEADWAY_PUBLIC_URL to poll",
+        )
 
 
 def webhook_routes(app: App) -> list[Route]:
@@ -32,12 +89,14 @@ def webhook_routes(app: App) -> list[Route]:
     forge = app.github
     if forge is None or not forge.listens:
         return []
+    room = Room(UNPROVEN_CAP)
 
     async def deliver(request: Request) -> Response:
         try:
-            _check_json(request.headers.get("content-type", ""))
-            body = await read_body(request, BODY_CAP)
-            said = await run_in_threadpool(_take, app, forge, dict(request.headers), body)
+            size = _check_head(request)
+            with room.hold(size):
+                body = await _read(request, size)
+                said = await run_in_threadpool(_take, app, forge, dict(request.headers), body)
             return Response(msgspec.json.encode(said), status_code=202, media_type="application/json")
         except HeadwayError as error:
             return failure(error)
@@ -48,45 +107,97 @@ def webhook_routes(app: App) -> list[Route]:
     return [Route(PATH, deliver, methods=["POST"])]
 
 
-def _check_json(kind: str) -> None:
-    if kind.partition(";")[0].strip().lower() != "application/json":
-        raise UsageError(
+class Room:
+    """So many bytes that nobody has proved may be held at once; used by one thread."""
+
+    def __init__(self, most: int) -> None:
+        """Begin empty."""
+        self._left = most
+
+    @contextmanager
+    def hold(self, size: int) -> Iterator[None]:
+        """Keep room for a body while the block runs.
+
+        Raises:
+            Unreachable: there is none now; GitHub lists the delivery as failed, and it is fetched later.
+        """
+        if size > self._left:
+            raise Unreachable("too many deliveries at once", hint="what is missed now is fetched later")
+        self._left -= size
+        try:
+            yield
+        finally:
+            self._left += size
+
+
+def _check_head(request: Request) -> int:
+    """Return how large the body will be, when the headers alone give no reason to refuse it."""
+    headers = request.headers
+    doubled = next((name for name in _ONCE if len(headers.getlist(name)) > 1), "")
+    if doubled:
+        raise UsageError(f"{doubled} came more than once")
+    kind = headers.get("content-type", "")
+    if kind.partition(";")[0].strip().lower() != "application/json" or "content-encoding" in headers:
+        raise NotJson(
             f"Content-Type {kind[:80]!r} is not taken", hint="set the webhook's content type to application/json"
         )
+    if read_marks(headers) is None:
+        raise UsageError(
+            "this is no delivery of GitHub's", cause="X-GitHub-Event or X-GitHub-Delivery is missing", hint=PATH
+        )
+    length = headers.get("content-length", "")
+    if not (length.isascii() and length.isdigit()):
+        raise UsageError("the delivery does not say how long it is", hint="let the proxy send Content-Length on")
+    if int(length[:20]) > BODY_CAP:
+        raise TooLarge(f"the delivery is over {BODY_CAP} bytes")
+    return int(length)
+
+
+async def _read(request: Request, size: int) -> bytes:
+    try:
+        async with asyncio.timeout(BODY_SECONDS):
+            return await read_body(request, size)
+    except TimeoutError:
+        raise UsageError(f"the delivery did not come whole within {BODY_SECONDS:.0f} seconds") from None
 
 
 def _take(app: App, forge: GitHubForge, headers: dict[str, str], body: bytes) -> dict[str, Any]:
     hook = open_delivery(headers, body, forge.config.webhook_secrets)
     if hook is None:
-        raise UsageError(
-            "this is no delivery of GitHub's", cause="X-GitHub-Event and X-GitHub-Delivery are missing", hint=PATH
-        )
+        raise UsageError("this is no delivery of GitHub's", hint=PATH)
     if hook.event == "ping":
         return {"state": "pong"}
-    number = installation_of(hook)
     if hook.event in _ABOUT_INSTALLATIONS:
-        if number is not None:
-            forge.tokens.forget_installation(number)
+        note_installation(app.database, forge.tokens, hook)
         return {"state": "noted"}
-    repo = _known(app, hook)
-    if number is not None and forge.config.app is not None and not forge.tokens.may_be(repo, number):
-        raise Refused(f"installation {number} is not the one of {repo}", hint="headway repo add OWNER/REPO")
-    event = read_event(hook, app_id=forge.tokens.app_id, bot=forge.bot)
-    if event is None:
-        return {"state": "ignored", "why": f"{hook.event} {hook.action}".strip()}
+    _check_origin(app, forge, hook)
+    now = app.clock.now()
+    event = forge.reader.read(hook, now)
+    if isinstance(event, Ignored):
+        return {"state": "ignored", "why": event.why, "delivery": hook.delivery}
     with app.database.write() as tx:
-        kept = InboxStore(tx).add(event, forge=NAME, at=app.clock.now())
+        kept = InboxStore(tx).add(event, forge=NAME, at=now)
     return {"state": "accepted" if kept is not None else "duplicate", "delivery": hook.delivery}
 
 
-def _known(app: App, hook: Hook) -> str:
-    """Return the repository's name, when this server was told of it: by number, since names move."""
+def _check_origin(app: App, forge: GitHubForge, hook: Hook) -> None:
+    """Return when a delivery is of a repository that this server was told of, through that one's own installation.
+
+    Both by number: names move. Nothing is asked of GitHub here.
+    """
     repo = repository_of(hook)
     if repo is None:
         raise UsageError(f"a delivery of {hook.event!r} is about no repository")
-    with app.database.read() as tx:
+    own = repo_id(repo.id)
+    with app.database.quick_read() as tx:
         store = RepoStore(tx)
-        known = store.find(repo_id(repo.id)) if store.is_heard(repo_id(repo.id)) else None
-    if known is None:
+        is_known, installed = store.is_heard(own), store.installation(own)
+    if not is_known:
         raise NotFound(f"{repo.full_name} is not known here", hint=f"headway repo add {repo.full_name}")
-    return known.name
+    number = installation_of(hook)
+    if forge.config.app is not None and number is not None and number != installed:
+        raise Refused(
+            f"installation {number} is not the one of {repo.full_name}",
+            cause=f"known is {installed}" if installed else "none is known of it",
+            hint=f"headway repo add {repo.full_name} asks GitHub",
+        )

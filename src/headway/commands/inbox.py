@@ -25,6 +25,8 @@ from headway.forges.model import (
 from headway.ids import digest_of
 
 MOST_TRIES = 8
+_QUEUE_LOOK = 500
+SAME_CALL = timedelta(minutes=10)
 _SHOWS_HEAD = frozenset({"opened", "reopened", "pushed"})
 _KINDS: dict[str, type[Event]] = {
     "comment_created": CommentCreated,
@@ -72,7 +74,8 @@ class InboxStore:
     def add(self, event: Event, *, forge: str, at: datetime) -> int | None:
         """Keep an event and return its number; None when this happening is here already.
 
-        The same comment may arrive by two doors, under two delivery ids: its own identity decides too.
+        The same comment may arrive by two doors, under two delivery ids: its own identity decides too. Another
+        system's call has nothing that tells two of them apart: word for word the same is one for ten minutes.
         """
         if isinstance(event, ChangeMoved) and event.action in _SHOWS_HEAD:
             change = event.change
@@ -84,7 +87,7 @@ class InboxStore:
                 forge=forge,
                 repo_id=_repo_of(event),
                 delivery_id=event.delivery if len(event.delivery) <= 128 else digest_of(event.delivery),
-                body_key=body_key(event),
+                body_key=self._key(event, forge=forge, at=at),
                 event=_NAMES[type(event)],
                 body=event,
                 received_at=at,
@@ -96,6 +99,20 @@ class InboxStore:
             .returning(schema.inbox.c.id)
         )
         return self._tx.execute(row).scalar()
+
+    def _key(self, event: Event, *, forge: str, at: datetime) -> str:
+        key = body_key(event)
+        if not isinstance(event, Dispatched) or not event.identity:
+            return key
+        # By the ten minutes in which it came: both that it can be in are looked up as they stand in the index.
+        period = int(at.timestamp() // SAME_CALL.total_seconds())
+        table = schema.inbox.c
+        near = select(table.body_key).where(
+            table.forge == forge,
+            table.body_key.in_((f"{key}:{period}", f"{key}:{period - 1}")),
+            table.received_at > at - SAME_CALL,
+        )
+        return self._tx.execute(near.limit(1)).scalar() or f"{key}:{period}"
 
     def next_new(self, *, at: datetime, limit: int = 50) -> tuple[Delivery, ...]:
         """Return what waits and may be tried at this instant, in order of arrival."""
@@ -112,6 +129,15 @@ class InboxStore:
         """Return one delivery in whatever state, None when there is none."""
         row = self._tx.execute(select(schema.inbox).where(schema.inbox.c.id == number)).first()
         return None if row is None else _delivery(row)
+
+    def entered(self, repo_id: str, sha: str) -> QueueEntered | None:
+        """Return how a merge queue told of its commit; None when it did not, or too many entries ago."""
+        table = schema.inbox.c
+        query = select(table.body).where(table.repo_id == repo_id, table.event == _NAMES[QueueEntered])
+        for body in self._tx.execute(query.order_by(table.id.desc()).limit(_QUEUE_LOOK)).scalars():
+            if body.get("sha") == sha:
+                return msgspec.convert(body, type=QueueEntered)
+        return None
 
     def done(self, number: int) -> bool:
         """Mark a delivery as dealt with; False when it was not new any more."""
@@ -175,11 +201,14 @@ class InboxStore:
 def body_key(event: Event) -> str:
     """Return the identity of a happening itself, whoever delivers it.
 
-    A comment exists once. A branch may be pushed to and fro between the same two commits, and a move
-    may be dealt with twice without harm, so those go by their delivery alone.
+    A comment exists once. Of other things the forge's own words tell, its times included: a delivery's id is not
+    signed. Without them (found by looking) the delivery alone counts: a branch may be pushed to and fro between the
+    same two commits, and a move may be dealt with twice without harm.
     """
     if isinstance(event, CommentCreated):
         key = f"comment:{event.change.repo_id}:{event.comment.id}"
+    elif event.identity:
+        key = f"told:{event.identity}"
     else:
         key = f"delivery:{event.delivery}"
     return key if len(key) <= 128 else digest_of(key)

@@ -38,14 +38,19 @@ def allowed_hosts(host: str, port: int, public_url: str) -> frozenset[str]:
     if port in (80, 443):
         found |= names
     if public_url:
-        found.add(urlsplit(public_url).netloc)
+        public = urlsplit(public_url)
+        name = public.netloc.rpartition("@")[2].lower()
+        found.add(name)
+        usual = {"https": ":443", "http": ":80"}.get(public.scheme, "")
+        # Nobody sends the port that an address has anyway.
+        found.add(name.removesuffix(usual) if usual and name.endswith(usual) else f"{name}{usual}")
     return frozenset(found)
 
 
 def refusal(scope: Scope, hosts: frozenset[str]) -> str:
     """Return why a request is refused at the door, or "" when it may go on."""
     headers = {name: value for name, value in scope["headers"] if name in _LOOKED_AT}
-    host = headers.get(b"host", b"").decode("latin-1")
+    host = headers.get(b"host", b"").decode("latin-1").lower()
     if host not in hosts:
         return f"this server is not called {host!r}; set HEADWAY_PUBLIC_URL to the address people use"
     # Basic does not count: a browser sends it by itself, from an address with a name and password in it.

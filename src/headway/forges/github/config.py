@@ -70,7 +70,8 @@ def read_config(folder: Path, environment: Mapping[str, str] | None = None) -> G
     app = None
     if stored.private_key:
         app = GitHubApp(id=stored.id, slug=stored.slug, private_key=stored.private_key, name=stored.name)
-    more = tuple(each for each in source.get("HEADWAY_GITHUB_WEBHOOK_SECRETS", "").split(",") if each.strip())
+    given = source.get("HEADWAY_GITHUB_WEBHOOK_SECRETS", "").split(",")
+    more = tuple(each.strip() for each in given if each.strip())
     return GitHubConfig(
         api=(source.get("HEADWAY_GITHUB_API") or stored.api).rstrip("/"),
         app=app,

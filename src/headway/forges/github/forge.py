@@ -15,8 +15,9 @@ from headway.forges.github.deployments import Deployments
 from headway.forges.github.missed import Missed
 from headway.forges.github.payloads import Pull, RepoRef, change_of, number_of, repo_id, to_type
 from headway.forges.github.polling import Poller
+from headway.forges.github.reading import Ignored, Reader
 from headway.forges.github.tokens import Tokens, web_base
-from headway.forges.github.webhook import NAME, open_delivery, read_event
+from headway.forges.github.webhook import NAME, open_delivery
 from headway.forges.model import (
     Change,
     Event,
@@ -68,8 +69,8 @@ class GitHubForge:
         self._checks = Checks(self.api, self.tokens)
         self._deployments = Deployments(self.api)
         # An App whose webhooks come in here can also say which of them did not.
-        missed = Missed(self.api, self.tokens, self.bot) if config.app and config.webhook_secrets else None
-        self._poller = Poller(self.api, self._comments, missed)
+        missed = Missed(self.api, self.tokens, clock, bot=self.bot) if config.app and config.webhook_secrets else None
+        self._poller = Poller(self.api, self._comments, clock, missed=missed)
 
     # --- the protocol: headway.forges.base.Forge ---------------------------------------------------
 
@@ -77,12 +78,13 @@ class GitHubForge:
         """Verify one delivery and read it; no request is made for it.
 
         Raises:
-            Refused: nobody who knows a secret of ours signed it.
+            LoginNeeded: nobody who knows a secret of ours signed it.
         """
         hook = open_delivery(headers, body, self.config.webhook_secrets)
         if hook is None:
             return None
-        return read_event(hook, app_id=self.tokens.app_id, bot=self.bot)
+        event = self.reader.read(hook, self._clock.now())
+        return None if isinstance(event, Ignored) else event
 
     def events_since(self, repo_id: str, cursor: str) -> EventPage:
         """Look at the repository and return what moved since the cursor; "" = from now on."""
@@ -166,9 +168,16 @@ class GitHubForge:
             default_branch=found.default_branch or "main",
         )
         start = self._poller.look(repo, "", access).cursor
+        number = self.tokens.installation_of(name) if self.config.app else None
         with self._database.write() as tx:
             RepoStore(tx).add(repo, cursor=start, at=self._clock.now(), by=by)
+            RepoStore(tx).set_installation(repo.id, number)
         return repo
+
+    @property
+    def reader(self) -> Reader:
+        """What reads deliveries as our App does."""
+        return Reader(app_id=self.tokens.app_id, bot=self.bot)
 
     @property
     def bot(self) -> str:

@@ -6,7 +6,7 @@ Sources: GitHub's OpenAPI description and webhook schemas; `tests/oracle/github`
 from __future__ import annotations
 
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import msgspec
 
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 T = TypeVar("T")
+Whole = Annotated[int, msgspec.Meta(ge=1, le=2**31 - 1)]  # what a database takes for a number
 GHOST = "ghost"  # GitHub's own name for an account that is gone
 
 
@@ -54,7 +55,7 @@ class Label(msgspec.Struct, frozen=True, kw_only=True):
 class Pull(msgspec.Struct, frozen=True, kw_only=True):
     """A pull request; `merge_commit_sha` is gone from newer API versions."""
 
-    number: int
+    number: Whole
     title: str
     state: str
     head: Ref
@@ -95,7 +96,7 @@ class PullMark(msgspec.Struct, frozen=True, kw_only=True):
 class Issue(msgspec.Struct, frozen=True, kw_only=True):
     """An issue as comment events carry it."""
 
-    number: int
+    number: Whole
     title: str
     state: str
     user: User | None = None
@@ -113,7 +114,7 @@ class CheckSuite(msgspec.Struct, frozen=True, kw_only=True):
 class Number(msgspec.Struct, frozen=True, kw_only=True):
     """A reference to a pull request by number."""
 
-    number: int
+    number: Whole
 
 
 class CheckRun(msgspec.Struct, frozen=True, kw_only=True):
@@ -236,7 +237,7 @@ def comment_of(comment: Comment, repo: str, number: int, is_ours: Callable[[Comm
         repo_id=repo,
         number=number,
         author=login(comment.user),
-        body=comment.body or "",
+        body=(comment.body or "").replace("\0", ""),  # no database takes it
         is_ours=is_ours(comment),
         created_at=comment.created_at,
         edited_at=comment.updated_at if comment.updated_at > comment.created_at else None,

@@ -13,9 +13,11 @@ import msgspec
 
 from headway.errors import UsageError
 from headway.forges.github.payloads import Comment, Pull, change_of, comment_of, to_list, unknown_change
+from headway.forges.github.reading import COMMENT_LIVES, refusal_of
 from headway.forges.model import BranchPushed, Change, ChangeMoved, ChangeState, CommentCreated, Event, EventPage
 
 if TYPE_CHECKING:
+    from headway.clock import Clock
     from headway.forges.github.api import GitHubApi
     from headway.forges.github.comments import Comments
     from headway.forges.github.missed import Missed
@@ -37,10 +39,11 @@ class Seen(msgspec.Struct, frozen=True, kw_only=True):
 class Poller:
     """Looks at one repository at a time; keeps nothing but what the cursor says."""
 
-    def __init__(self, api: GitHubApi, comments: Comments, missed: Missed | None = None) -> None:
+    def __init__(self, api: GitHubApi, comments: Comments, clock: Clock, *, missed: Missed | None = None) -> None:
         """Read through `api`; `comments` knows which are ours; `missed` where webhooks come in too."""
         self._api = api
         self._comments = comments
+        self._clock = clock
         self._missed = missed
 
     def look(self, repo: Repo, cursor: str, access: Access) -> EventPage:
@@ -119,7 +122,8 @@ class Poller:
             fresh = [comment for comment in found if comment.id > seen.comment]
             newest = max([newest, *(comment.id for comment in fresh)])
             events += [event for comment in fresh if (event := self._said(repo, comment, access)) is not None]
-            if len(fresh) < len(found) or not found:
+            is_old = bool(found) and self._clock.now() - found[-1].created_at > COMMENT_LIVES
+            if len(fresh) < len(found) or not found or is_old:
                 break
         return sorted(events, key=_comment_number), newest
 
@@ -127,8 +131,7 @@ class Poller:
         issue = _ISSUE.search(comment.issue_url)
         if issue is None or self._comments.is_ours(comment, access):
             return None
-        by_app = comment.performed_via_github_app is not None
-        if comment.user is None or comment.user.type == "Bot" or by_app or comment.updated_at != comment.created_at:
+        if refusal_of(comment, self._clock.now()) or comment.updated_at != comment.created_at:
             return None  # an edited comment may not be what its author wrote
         if "/pull/" not in comment.html_url:
             return None  # an issue, not a change
