@@ -102,6 +102,7 @@ class GitHubWorld:
             "checks": "write",
             "deployments": "write",
             "environments": "read",
+            "merge_queues": "read",
         }
         self.events = [
             "issue_comment",
@@ -185,7 +186,9 @@ class GitHubWorld:
         self.tell("pull_request", "labeled", sender=self.user(actor), label=self.label_facts(name), **self.about(pull))
 
     def press(self, check_id: int, action: str, *, actor: str = "ada") -> None:
-        run = self.checks[check_id]
+        # As webhooks show a check: its buttons and its App's client id are of the REST API alone.
+        run = {name: value for name, value in self.checks[check_id].items() if name != "actions"}
+        run |= {"app": self.app_facts(client_id=False), "details_url": run["details_url"] or "https://headway.example"}
         if action == "rerequest":
             self.tell("check_run", "rerequested", check_run=run, sender=self.user(actor))
         else:
