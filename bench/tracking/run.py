@@ -16,13 +16,14 @@ import json
 import math
 import os
 import platform
+import signal
 import sys
 import tempfile
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from contenders import Running, backend_pid, contenders, load, started
+from contenders import PLAIN, Running, backend_pid, contenders, load, started
 from limits import asgi_limits, sync_limits
 from table import judged, markdown
 from tracking_bench import Bench, cpu_seconds
@@ -42,6 +43,8 @@ def main() -> int:
     if args.database == "postgresql" and not postgres:
         print("run it as: tools/with-postgres .venv/bin/python bench/tracking/run.py --database postgresql")
         return 2
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # the servers must end with us
+    os.environ["MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT"] = "true"  # the client would print the login
     start = time.perf_counter()
     report: dict[str, Any] = {
         "started": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
@@ -57,7 +60,7 @@ def main() -> int:
     with tempfile.TemporaryDirectory(prefix="bench-tracking-") as name:
         room = Path(name)
         _say("the machine's limits", report.setdefault("limits", _limits(room, args)))
-        with _both(room, postgres, args.mlflow) as servers:
+        with _both(room, postgres, args.mlflow, "" if args.uvloop else PLAIN) as servers:
             _measure(servers, args, report)
     report["judged"] = judged(report["mlflow"], report["headway"])
     report["machine"]["load_after"] = load()
@@ -79,6 +82,9 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--artifact-mb", type=int, default=256)
     parser.add_argument("--small-files", type=int, default=300)
     parser.add_argument("--mlflow", default=sys.executable, metavar="PYTHON", help="the Python that has MLflow")
+    parser.add_argument(
+        "--uvloop", action="store_true", help="give MLflow uvloop and httptools, which it does not bring"
+    )
     parser.add_argument("--no-page", dest="page", action="store_false", help="leave the page as it is")
     return parser.parse_args()
 
@@ -88,10 +94,10 @@ def _limits(room: Path, args: argparse.Namespace) -> dict[str, float]:
 
 
 @contextlib.contextmanager
-def _both(room: Path, postgres: str, mlflow: str) -> Iterator[tuple[Running, Running]]:
+def _both(room: Path, postgres: str, mlflow: str, options: str) -> Iterator[tuple[Running, Running]]:
     running: list[Running] = []
     try:
-        for contender in contenders(room, postgres, mlflow):
+        for contender in contenders(room, postgres, mlflow, options):
             running.append(started(contender, times=1 if contender.name == "mlflow" else 5))
             _say(f"{contender.name} starts", running[-1].startup)
         yield running[0], running[1]

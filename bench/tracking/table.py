@@ -118,7 +118,8 @@ def markdown(report: Found) -> str:
     limits = report["limits"]
     where = (
         f"Measured {report['started'][:10]} on {report['machine']['cpus']} cores, {report['machine']['python']}, "
-        f"MLflow {report['mlflow']['startup']['version']}, {report['database']}, "
+        f"MLflow {report['mlflow']['startup']['version']}{' with uvloop' if report['settings'].get('uvloop') else ''}, "
+        f"{report['database']}, "
         f"{report['settings']['runs']:,} runs in the search, {report['settings']['points']:,} points in the history; "
         f"load average {report['machine']['load_before'][0]:g} before and {report['machine']['load_after'][0]:g} after "
         "(the benchmark itself is two)."

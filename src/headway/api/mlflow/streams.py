@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import functools
 import mimetypes
 import re
@@ -15,7 +16,7 @@ import msgspec
 from headway.errors import HeadwayError, NotFound, UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Generator
 
     from headway.api.mlflow.route import StreamCall
     from headway.blobs.base import BlobStore
@@ -83,14 +84,24 @@ async def take_upload(call: StreamCall, store: BlobStore, key: Callable[[], str]
     first, is_more = await _block(call)
     loop = asyncio.get_running_loop()
 
-    def blocks() -> Iterator[bytes]:
+    def blocks() -> Generator[bytes, None, None]:
         block, more = first, is_more
-        yield block
         while more:
-            block, more = asyncio.run_coroutine_threadsafe(_block(call), loop).result()
-            yield block
+            # Received while the block before it is written.
+            following = asyncio.run_coroutine_threadsafe(_block(call), loop)
+            try:
+                yield block
+            except GeneratorExit:  # the disk is full: nobody reads on, so that the answer can be sent
+                following.cancel()
+                raise
+            block, more = following.result()
+        yield block
 
-    await loop.run_in_executor(_uploads, lambda: store.put(key(), blocks()))
+    def stored() -> None:
+        with contextlib.closing(blocks()) as each:
+            store.put(key(), each)
+
+    await loop.run_in_executor(_uploads, stored)
 
 
 async def take_small_body(call: StreamCall, most: int) -> bytes | None:
