@@ -17,6 +17,7 @@ from headway.errors import HeadwayError
 from headway.flow import deliver, dispatch, intake, release, run_jobs, settle, trackers
 from headway.flow.background import Background
 from headway.flow.cleaning import Upkeep
+from headway.flow.schedule import Triggers
 from headway.logs import configure, logger
 from headway.settings import Settings
 
@@ -32,6 +33,7 @@ class Worker:
         self.app = app
         self.background = Background(threads=4)
         self.upkeep = Upkeep()
+        self.triggers = Triggers()
         # Foreign servers have threads of their own: however slow they are, nothing else waits.
         self.peers = Background(threads=2)
 
@@ -46,6 +48,7 @@ class Worker:
             ("trackers", trackers.step),
             ("release", release.step),
             ("deliver", deliver.step),
+            ("triggers", self.triggers.step),
             ("upkeep", self.upkeep.step),
         ):
             try:

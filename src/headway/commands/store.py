@@ -47,7 +47,7 @@ class CommandStore:
             to_state=command.state,
             at=command.at,
             actor=command.actor,
-            reason=command.reason,
+            reason=command.reason or command.cause,
             detail={"verb": command.verb, "origin": command.origin, "change": command.change},
         )
         return command

@@ -9,8 +9,8 @@ from headway.commands.model import Command, CommandState, Origin, Verb
 from headway.commands.store import CommandStore
 from headway.db import schema
 from headway.environments.model import Tier
-from headway.flow.projects import projects_at
-from headway.flow.repos import forge_of, get_repo, git_at
+from headway.flow.projects import default_tip, projects_at
+from headway.flow.repos import forge_of, git_at
 from headway.flow.results import JobResults
 from headway.forges.model import ChangeState
 from headway.ids import new_id
@@ -75,9 +75,8 @@ def _is_wanted(app: App, look: Look) -> bool:
     if look.change is not None:
         change = forge_of(app, look.repo_id).get_change(look.repo_id, look.change)
         return change.state is ChangeState.OPEN and change.head_sha == look.commit and not change.from_fork
-    repo = get_repo(app, look.repo_id)
     git = git_at(app, look.repo_id, look.commit)
-    main = git.branch_head(repo.default_branch)
+    main = default_tip(app, look.repo_id)
     if main is None or not git.is_ancestor(look.commit, main):
         return False
     with app.database.read() as tx:

@@ -18,6 +18,7 @@ class Background:
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="background")
         self._busy: set[str] = set()
         self._last: dict[str, float] = {}
+        self._paused: dict[str, float] = {}
         self._lock = threading.Lock()
 
     def is_due(self, name: str, every: float) -> bool:
@@ -27,6 +28,15 @@ class Background:
             return False
         self._last[name] = now
         return True
+
+    def pause(self, name: str, seconds: float) -> None:
+        """Let nothing of that name begin for a while: what it needs is away, and comes back."""
+        with self._lock:
+            self._paused[name] = time.monotonic() + seconds
+
+    def is_paused(self, name: str) -> bool:
+        """Whether a thing of that name is to wait still."""
+        return time.monotonic() < self._paused.get(name, 0.0)
 
     @property
     def is_busy(self) -> bool:

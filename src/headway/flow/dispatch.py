@@ -2,50 +2,97 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from datetime import timedelta
+from functools import partial
 
 from headway.app import App
 from headway.auth.secrets import SecretStore
 from headway.commands.model import Command, CommandState, Origin, Verb
 from headway.commands.store import CommandStore
 from headway.commands.usage import help_text
-from headway.errors import HeadwayError, NotThereYet
+from headway.errors import HeadwayError, NotThereYet, Throttled
 from headway.flow import acts, release_commands, train, why
 from headway.flow.background import Background
 from headway.flow.outbox import want
-from headway.flow.standing import check_standing
+from headway.flow.queue_content import is_queue
+from headway.flow.queued import tell_refused
+from headway.flow.standing import check_pressed, check_standing
 from headway.flow.who_releases import BY_ITSELF
+from headway.forges.local import NAME as LOCAL
 from headway.forges.model import WantedComment, WantedReaction
+from headway.forges.repo_store import RepoStore
 from headway.logs import logger
 from headway.reports.escape import redact
 
+# How long a command waits for its forge: longer, and whoever gave it has looked elsewhere.
+PATIENCE = timedelta(minutes=5)
+_AGAIN = 10.0  # seconds
 
-def step(app: App, _background: Background) -> bool:
-    """Carry out what has been accepted; return whether there was anything."""
+
+def step(app: App, background: Background) -> bool:
+    """Carry out what has been accepted; return whether there was anything.
+
+    A command of a forge over the network asks it: that is done beside the loops, a repository's in their order.
+    """
     with app.database.read() as tx:
-        waiting = CommandStore(tx).in_state(CommandState.ACCEPTED, limit=20)
+        waiting = CommandStore(tx).in_state(CommandState.ACCEPTED, limit=200)
+        local = {repo.id for repo, _ in RepoStore(tx).with_cursors() if repo.forge == LOCAL}
+    by_repo: dict[str, list[Command]] = {}
     for command in waiting:
-        _carry_out(app, command)
-    return bool(waiting)
+        by_repo.setdefault(command.repo_id, []).append(command)
+    moved = False
+    for repo_id, commands in by_repo.items():
+        name = f"commands:{repo_id}"
+        if background.is_paused(name):
+            continue
+        work = partial(_carry_all, app, background, name, commands)
+        if repo_id in local:
+            work()
+            moved = True
+        else:
+            moved |= background.run(name, work)
+    return moved
 
 
-def _carry_out(app: App, command: Command) -> None:
+def _carry_all(app: App, background: Background, name: str, commands: Sequence[Command]) -> None:
+    for command in commands:
+        with app.database.read() as tx:
+            fresh = CommandStore(tx).get(command.id)
+        if fresh.state is not CommandState.ACCEPTED:
+            continue  # carried out by the round before
+        wait = _carry_out(app, fresh)
+        if wait:
+            background.pause(name, wait)
+            return
+
+
+def _carry_out(app: App, command: Command) -> float:
+    """Carry out one command; return after how many seconds to try again where its forge is away."""
     try:
         # An answer that is kept already was kept with its effect, before a crash: the effect must not come twice.
         answer = command.answer or _allowed(app, command)
     except HeadwayError as error:
-        lines = [error.message, error.cause, f"Try: {error.hint}" if error.hint else ""]
+        tried = app.clock.now() - command.at
+        if error.retryable and tried < PATIENCE:
+            logger().warning("command waits", command=command.id, verb=command.verb, error=error.message)
+            until = error.until - app.clock.now() if isinstance(error, Throttled) else timedelta(seconds=_AGAIN)
+            return min(max(until.total_seconds(), 1.0), (PATIENCE - tried).total_seconds() + 1)
+        waited = f"It was tried for {int(PATIENCE.total_seconds() // 60)} minutes." if error.retryable else ""
+        lines = [error.message, error.cause, waited, f"Try: {error.hint}" if error.hint else ""]
         _end(app, command, CommandState.REFUSED, "\n".join(line for line in lines if line))
     except Exception as error:  # noqa: BLE001  # a defect must end as an answer, or the command would be tried for ever
         logger().exception("command failed", command=command.id, verb=command.verb)
         _end(app, command, CommandState.REFUSED, f"internal error: {type(error).__name__}; the server's log has it")
     else:
         _end(app, command, CommandState.EXECUTED, answer)
+    return 0.0
 
 
 def _allowed(app: App, command: Command) -> str:
     if command.origin not in BY_ITSELF:
         check_standing(app, command)
+    check_pressed(app, command)
     return act(app, command)
 
 
@@ -89,6 +136,8 @@ def _end(app: App, command: Command, state: CommandState, answer: str) -> None:
         store = CommandStore(tx)
         store.answer(command.id, answer)
         store.move(command.id, to=state, of=(CommandState.ACCEPTED,), actor=command.actor, at=now, reason=answer[:500])
+        if state is CommandState.REFUSED and is_queue(command.branch):
+            tell_refused(app, tx, command, answer)
         if command.comment_id is None or command.change is None:
             return
         if state is CommandState.REFUSED and command.origin is Origin.COMMENT:

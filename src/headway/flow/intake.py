@@ -4,25 +4,32 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import datetime, timedelta
+from functools import partial
 
 from headway.app import App
 from headway.commands.grammar import has_command, parse_comment
-from headway.commands.inbox import Delivery, InboxStore
+from headway.commands.inbox import Delivery, InboxState, InboxStore
 from headway.commands.model import Answer, Command, CommandState, Origin, ParsedCommand, Verb
 from headway.commands.store import CommandStore
 from headway.errors import HeadwayError, Throttled
 from headway.flow.background import Background
 from headway.flow.merging import after_merge, after_opening, after_push
 from headway.flow.outbox import want
+from headway.flow.pressed import after_press
 from headway.flow.projects import aliases
+from headway.flow.queued import after_queue
 from headway.flow.repos import forge_of
-from headway.flow.standing import doubtful_head, wrong_commit
+from headway.flow.standing import doubtful_head, unnamed_production, wrong_commit
+from headway.flow.triggers import after_dispatch, after_label
 from headway.flow.watching import leave_change
+from headway.forges.head_store import HeadStore
 from headway.forges.local import NAME as LOCAL
 from headway.forges.model import (
     BranchPushed,
+    Change,
     ChangeLabelled,
     ChangeMoved,
+    ChangeState,
     CheckPressed,
     CommentCreated,
     Dispatched,
@@ -46,9 +53,30 @@ def step(app: App, background: Background) -> bool:
         _listen(app, background, repo, cursor)
     with app.database.read() as tx:
         waiting = InboxStore(tx).next_new(at=app.clock.now(), limit=50)
+    far: dict[str, list[Delivery]] = {}
     for entry in waiting:
-        _read(app, entry)
-    return bool(waiting)
+        if entry.forge == LOCAL:
+            _read(app, entry)
+        else:
+            far.setdefault(entry.repo_id, []).append(entry)
+    # What is told asks its forge back: over a network that is done beside the loops, a repository's in their order.
+    began = [background.run(f"read:{repo_id}", partial(_read_all, app, told)) for repo_id, told in far.items()]
+    return len(far) < len(waiting) or any(began)
+
+
+def _read_all(app: App, entries: list[Delivery]) -> None:
+    for index, entry in enumerate(entries):
+        with app.database.read() as tx:
+            fresh = InboxStore(tx).get(entry.id)
+        if fresh is None or fresh.state is not InboxState.NEW:
+            continue  # read by the round before
+        until = _read(app, fresh)
+        if until is not None:
+            # The forge is away for the others too: asking it for each would only take longer.
+            with app.database.write() as tx:
+                for later in entries[index + 1 :]:
+                    InboxStore(tx).postpone(later.id, error="the forge is away", until=until)
+            return
 
 
 def _listen(app: App, background: Background, repo: Repo, cursor: str) -> None:
@@ -80,20 +108,21 @@ def _take_in(app: App, repo: Repo, cursor: str) -> None:
         RepoStore(tx).set_cursor(repo.id, page.cursor)
 
 
-def _read(app: App, delivery: Delivery) -> None:
+def _read(app: App, delivery: Delivery) -> datetime | None:
+    """Read one delivery; return until when it waits where its forge is away."""
     try:
         used = _understand(app, delivery)
     except Exception as error:  # noqa: BLE001  # one poisonous event must not stop the others
-        _later(app, delivery, error)
-        return
+        return _later(app, delivery, error)
     with app.database.write() as tx:
         if used:
             InboxStore(tx).done(delivery.id)
         else:
             InboxStore(tx).ignored(delivery.id, why="nothing in it is for us")
+    return None
 
 
-def _later(app: App, delivery: Delivery, error: Exception) -> None:
+def _later(app: App, delivery: Delivery, error: Exception) -> datetime | None:
     now = app.clock.now()
     if isinstance(error, HeadwayError) and error.retryable:
         # The forge is away and comes back: what was said there must not be lost with the last of some tries.
@@ -101,10 +130,11 @@ def _later(app: App, delivery: Delivery, error: Exception) -> None:
         until = error.until if isinstance(error, Throttled) else now + _AWAY
         with app.database.write() as tx:
             InboxStore(tx).postpone(delivery.id, error=error.message, until=until)
-        return
+        return until
     logger().exception("event cannot be read", kind=type(delivery.event).__name__, exc_info=error)
     with app.database.write() as tx:
         InboxStore(tx).failed(delivery.id, error=str(error), at=now)
+    return None
 
 
 def _understand(app: App, delivery: Delivery) -> bool:
@@ -115,17 +145,41 @@ def _understand(app: App, delivery: Delivery) -> bool:
             return _read_change(app, moved)
         case BranchPushed() as pushed:
             return after_push(app, pushed)
-        case ChangeLabelled() | CheckPressed() | QueueEntered() | Dispatched():
-            return False
+        case QueueEntered() as entered:
+            return after_queue(app, entered)
+        case CheckPressed() | ChangeLabelled() | Dispatched() as asked:
+            return _asked(app, asked)
+
+
+def _asked(app: App, event: CheckPressed | ChangeLabelled | Dispatched) -> bool:
+    match event:
+        case CheckPressed():
+            return after_press(app, event)
+        case ChangeLabelled():
+            return after_label(app, event)
+        case Dispatched():
+            return after_dispatch(app, event)
 
 
 def _read_change(app: App, event: ChangeMoved) -> bool:
     if event.action in ("opened", "reopened", "pushed"):
-        return after_opening(app, event)
+        return _read_head(app, event)
     leave_change(app, event)
     if event.action == "merged":
         return after_merge(app, event)
     return False
+
+
+def _read_head(app: App, event: ChangeMoved) -> bool:
+    """Follow a change to where it stands now: deliveries come late, twice and in any order, and the forge knows."""
+    told = event.change
+    fresh = forge_of(app, told.repo_id).get_change(told.repo_id, told.number)
+    if fresh.state is not ChangeState.OPEN:
+        return False  # merged or closed since: that has its own event
+    if fresh.head_sha != told.head_sha:
+        with app.database.write() as tx:
+            HeadStore(tx).note(fresh.repo_id, fresh.number, fresh.head_sha, app.clock.now())
+    return after_opening(app, replace(event, change=fresh))
 
 
 def _read_comment(app: App, event: CommentCreated, received_at: datetime) -> bool:
@@ -150,11 +204,15 @@ def _read_comment(app: App, event: CommentCreated, received_at: datetime) -> boo
     for each in parsed:
         if isinstance(each, Answer):
             _say(app, event, each.text, line=each.line)
-        elif not knows_head and (doubt := doubtful_head(app, change, each, min(comment.created_at, received_at))):
+        elif not knows_head and (doubt := _doubt(app, change, each, min(comment.created_at, received_at))):
             _say(app, event, doubt, line=each.line)
         else:
             _command(app, event, each)
     return True
+
+
+def _doubt(app: App, change: Change, parsed: ParsedCommand, said_at: datetime) -> str:
+    return doubtful_head(app, change, parsed, said_at) or unnamed_production(change, parsed)
 
 
 _AFTER = frozenset({Verb.DEPLOY, Verb.APPROVE, Verb.ROLLBACK, Verb.WHY, Verb.HELP, Verb.STOP})

@@ -14,7 +14,7 @@ from headway.environments.model import Tier
 from headway.errors import UsageError
 from headway.flow.model import JobResult
 from headway.flow.outbox import want
-from headway.flow.projects import ProjectAt, projects_at, resolve
+from headway.flow.projects import projects_at, readable_projects, resolve
 from headway.flow.registering import register_model
 from headway.flow.repos import get_repo, git_at
 from headway.flow.results import JobResults
@@ -29,6 +29,8 @@ from headway.planning.model import Plan
 from headway.projects.model import ProjectSpec
 
 SYSTEM = "headway"
+# What stands for a job in the `external_id` of a check that none stands behind yet.
+OF_PROJECT = "project:"
 
 
 def context(project: str) -> str:
@@ -68,7 +70,7 @@ def after_opening(app: App, event: ChangeMoved) -> bool:
 def _tell_unreadable(app: App, event: ChangeMoved, error: UsageError) -> bool:
     """A head whose headway.yaml cannot be read is told of at once, for every project of the base."""
     change = event.change
-    projects = _readable(app, change.repo_id, change.base_sha)
+    projects = readable_projects(app, change.repo_id, change.base_sha)
     with app.database.write() as tx:
         for project in projects:
             wanted = replace(
@@ -81,13 +83,6 @@ def _tell_unreadable(app: App, event: ChangeMoved, error: UsageError) -> bool:
     return bool(projects)
 
 
-def _readable(app: App, repo_id: str, sha: str) -> list[ProjectAt]:
-    try:
-        return projects_at(app, repo_id, head=sha, base=sha)
-    except UsageError:
-        return []
-
-
 def _not_run(repo_id: str, sha: str, project: ProjectSpec) -> WantedStatus:
     return WantedStatus(
         repo_id=repo_id,
@@ -95,6 +90,7 @@ def _not_run(repo_id: str, sha: str, project: ProjectSpec) -> WantedStatus:
         context=context(project.name),
         state=StatusState.PENDING,
         title=f"not run at this commit: comment {project.triggers.comment}",
+        external_id=f"{OF_PROJECT}{project.name}",
     )
 
 
@@ -197,7 +193,7 @@ def after_push(app: App, event: BranchPushed) -> bool:
     started = False
     if event.branch != repo.default_branch and not _may_trigger(app, repo, event.branch):
         return False
-    projects = _readable(app, event.repo_id, event.after_sha)
+    projects = readable_projects(app, event.repo_id, event.after_sha)
     if event.branch == repo.default_branch:
         watch_branch(app, event, projects)
     for project in projects:
@@ -224,7 +220,7 @@ def after_push(app: App, event: BranchPushed) -> bool:
 def _may_trigger(app: App, repo: Repo, branch: str) -> bool:
     """Whether the default branch's own file, and not the pushed one, asks for work on this branch."""
     main = resolve(app, repo, repo.default_branch)
-    return any(branch in project.spec.triggers.push_branches for project in _readable(app, repo.id, main))
+    return any(branch in project.spec.triggers.push_branches for project in readable_projects(app, repo.id, main))
 
 
 def becomes_baseline(tx: Connection, job: Job, plan: Plan, result: JobResult) -> bool:

@@ -156,6 +156,29 @@ def resolve(app: App, repo: Repo, ref: str) -> str:
     return sha
 
 
+def tip_of(app: App, repo_id: str, branch: str) -> str | None:
+    """Return the commit that a branch stands at now, readable on this disk; None when there is no such branch."""
+    try:
+        tip = resolve(app, get_repo(app, repo_id), branch)
+    except NotFound:
+        return None
+    git_at(app, repo_id, tip)
+    return tip
+
+
+def default_tip(app: App, repo_id: str) -> str | None:
+    """Return the commit that the default branch stands at now; what a mirror keeps knows of no branch."""
+    return tip_of(app, repo_id, get_repo(app, repo_id).default_branch)
+
+
+def readable_projects(app: App, repo_id: str, sha: str) -> list[ProjectAt]:
+    """Return the projects of a commit under its own rules; none when a headway.yaml of it cannot be read."""
+    try:
+        return projects_at(app, repo_id, head=sha, base=sha)
+    except UsageError:
+        return []
+
+
 def _git_dir(app: App, repo: Repo) -> str:
     place = Path(get_repo(app, repo.id).location)
     return str(place / ".git" if (place / ".git").exists() else place)

@@ -89,6 +89,11 @@ class JobResults:
             None,
         )
 
+    def of_tree(self, repo_id: str, project: str, tree: str) -> list[JobResult]:
+        """Return the results of exactly these files, newest first, whatever commit they stood at."""
+        table = schema.result.c
+        return self._find(table.repo_id == repo_id, table.project == project, table.tree == tree, limit=20)
+
     def make_baseline(self, result: JobResult, *, branch: str, actor: str, at: datetime) -> None:
         """Make a result the one that later changes are compared with."""
         # It is called after the branch that it now stands for: reports name their baseline by it.

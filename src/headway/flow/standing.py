@@ -7,14 +7,14 @@ from datetime import datetime, timedelta
 from headway.app import App
 from headway.auth.model import Principal
 from headway.commands.grammar import parse_comment
-from headway.commands.model import Command, ParsedCommand, Verb
+from headway.commands.model import Command, Origin, ParsedCommand, Verb
 from headway.commands.usage import permission_for
 from headway.errors import HeadwayError, Refused
 from headway.flow.projects import aliases, chosen, projects_at
 from headway.flow.repos import forge_of
 from headway.flow.who_releases import RELEASES, may_try
 from headway.forges.head_store import HeadStore
-from headway.forges.model import Change, Permission
+from headway.forges.model import Change, ChangeState, Permission
 from headway.forges.roles import role_of
 
 # Seven digits are 28 bits: anybody can make a second commit that begins with them in minutes.
@@ -47,14 +47,52 @@ def doubtful_head(app: App, change: Change, parsed: ParsedCommand, said_at: date
     if parsed.verb not in _RUNS_CODE or parsed.sha is not None:
         return ""
     with app.database.read() as tx:
-        seen = HeadStore(tx).first_seen(change.repo_id, change.number, change.head_sha)
-    if seen is not None and seen + SEEN_BEFORE <= said_at:
+        heads = HeadStore(tx)
+        seen = heads.first_seen(change.repo_id, change.number, change.head_sha)
+        is_newest = heads.is_newest(change.repo_id, change.number, change.head_sha)
+    if seen is not None and seen + SEEN_BEFORE <= said_at and is_newest:
         return ""
     when = "was never told to us" if seen is None else f"was first seen at {seen:%H:%M:%S} UTC"
+    if seen is not None and not is_newest:
+        when += ", and the branch has stood elsewhere since"
     return (
         f"I cannot be sure which commit you mean: the head `{change.head_sha[:16]}` {when}, and your comment is of "
         f"{said_at:%H:%M:%S}. If that is the commit, say so:\n\n    /{parsed.verb} @{change.head_sha}"
     )
+
+
+def unnamed_production(change: Change, parsed: ParsedCommand) -> str:
+    """Say why a comment may not release what is not merged yet without naming it; "" when it may.
+
+    Rule 13 of the forge door. A run's number names one commit and one model, which nothing later changes, so it is
+    as good as the commit; staging may follow the head.
+    """
+    is_open = change.state is ChangeState.OPEN
+    if parsed.verb is not Verb.DEPLOY or not is_open or parsed.dry_run or parsed.environment == "staging":
+        return ""
+    if parsed.arguments or (parsed.sha is not None and parsed.sha == change.head_sha):
+        return ""
+    return (
+        "This change is not merged: a release of it must name its whole commit, or the run by its number.\n\n"
+        f"    /deploy @{change.head_sha}"
+    )
+
+
+def check_pressed(app: App, command: Command) -> None:
+    """Return when the check that a button stands under is still that of the change's head.
+
+    Raises:
+        Refused: the change was pushed to since.
+    """
+    if command.origin is not Origin.BUTTON or command.change is None:
+        return
+    change = forge_of(app, command.repo_id).get_change(command.repo_id, command.change)
+    if change.state is ChangeState.OPEN and change.head_sha != command.head_sha:
+        raise Refused(
+            f"the check is of commit {(command.head_sha or '')[:12]}, and the change is at {change.head_sha[:12]}",
+            cause="a button is for the commit whose check it stands under",
+            hint=f"look at the new commit, then use its own check, or write /{command.verb} @{change.head_sha}",
+        )
 
 
 def check_token(principal: Principal, verb: Verb) -> None:

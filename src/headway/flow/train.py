@@ -20,7 +20,8 @@ from headway.errors import HeadwayError, NotFound, UsageError
 from headway.flow.grants import check_granted
 from headway.flow.named import named_job
 from headway.flow.plan_text import plan_text
-from headway.flow.projects import ProjectAt, chosen, project_files, projects_at
+from headway.flow.projects import ProjectAt, chosen, default_tip, project_files, projects_at, tip_of
+from headway.flow.queue_content import check_content, is_queue, queue_tier, target_of
 from headway.flow.repos import forge_of, get_repo, git_at
 from headway.forges.model import Change
 from headway.jobs import advance
@@ -63,6 +64,8 @@ def _queue_all(app: App, command: Command, *, rerun: bool) -> str:
     _check_is_head(command, change)
     if change is not None and change.from_fork:
         check_granted(app, change)
+    if is_queue(command.branch):
+        check_content(app, command)
     lines = []
     for planned in plans_for(app, command, rerun=rerun):
         running = _same_unfinished(app, command, planned.plan)
@@ -130,7 +133,9 @@ def _rules_commit(app: App, command: Command, tier: Tier) -> str:
     head = command.head_sha or ""
     if tier is Tier.MAIN:
         return head
-    return git_at(app, command.repo_id, head).branch_head(get_repo(app, command.repo_id).default_branch) or head
+    if is_queue(command.branch):
+        return tip_of(app, command.repo_id, target_of(command.branch)) or head
+    return default_tip(app, command.repo_id) or head
 
 
 def _plan_one(
@@ -206,9 +211,10 @@ def tier_of(app: App, command: Command, change: Change | None) -> Tier:
     """Return the trust in the code of a command: main's own, a member's change, or a fork's."""
     if change is not None:
         return Tier.FORK if change.from_fork else Tier.CHANGE
-    repo = get_repo(app, command.repo_id)
+    if is_queue(command.branch):
+        return queue_tier(app, command)
     git = git_at(app, command.repo_id, command.head_sha or "")
-    main = git.branch_head(repo.default_branch)
+    main = default_tip(app, command.repo_id)
     is_main = main is not None and git.is_ancestor(command.head_sha or "", main)
     return Tier.MAIN if is_main else Tier.CHANGE
 

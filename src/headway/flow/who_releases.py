@@ -12,7 +12,7 @@ from headway.forges.model import Permission
 from headway.projects.model import DeploySpec, EnvironmentRule
 
 # What Headway itself starts needs no person's standing: the trigger stands on the base branch.
-BY_ITSELF = frozenset({Origin.PUSH, Origin.SCHEDULE, Origin.VERSION, Origin.DRIFT, Origin.DATA})
+BY_ITSELF = frozenset({Origin.PUSH, Origin.SCHEDULE, Origin.VERSION, Origin.DRIFT, Origin.DATA, Origin.QUEUE})
 RELEASES = frozenset({Verb.DEPLOY, Verb.ROLLBACK})
 
 
