@@ -9,11 +9,11 @@ from typing import Any
 from sqlalchemy import select
 
 from headway import __version__
-from headway.api.answers import Call, place
+from headway.api.answers import Call, WholeNumber, place
 from headway.db import schema
 from headway.db.backup import back_up
 from headway.errors import NotFound, UsageError
-from headway.flow.checkup import check_up
+from headway.flow.checkup import check_up, rehearse_live
 from headway.flow.cleaning import clean_up
 
 
@@ -35,6 +35,20 @@ def server(call: Call) -> Any:
 def doctor(call: Call) -> Any:
     """Return every check with what to do where it fails."""
     return check_up(call.app)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rehearse:
+    """Where to rehearse: OWNER/REPO, and a change of it; without one, a change is opened and closed again."""
+
+    repo: str
+    change: WholeNumber | None = None
+
+
+def doctor_live(call: Call) -> Any:
+    """Do comment, check and deployment once on a real repository; return what worked."""
+    wanted = call.body(Rehearse)
+    return rehearse_live(call.app, wanted.repo, change=wanted.change)
 
 
 def clean(call: Call) -> Any:

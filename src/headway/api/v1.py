@@ -14,6 +14,7 @@ from headway.tracking.writer import Writer
 _TABLE: tuple[tuple[str, str, Role, Handler], ...] = (
     ("GET", "/server", Role.VIEWER, about.server),
     ("GET", "/doctor", Role.VIEWER, about.doctor),
+    ("POST", "/doctor/live", Role.ADMIN, about.doctor_live),
     ("POST", "/clean", Role.ADMIN, about.clean),
     ("POST", "/backup", Role.ADMIN, about.backup),
     ("GET", "/events", Role.VIEWER, about.events),

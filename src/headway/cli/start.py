@@ -120,27 +120,34 @@ def _files(folder: Path) -> dict[str, bytes]:
 
 
 def doctor(
-    live: Annotated[str | None, typer.Option("--live", help="OWNER/REPO: test a forge (comes later).")] = None,
+    live: Annotated[str | None, typer.Option("--live", help="OWNER/REPO: rehearse on a real repository.")] = None,
+    change: Annotated[int | None, typer.Option("--change", help="With --live: a pull request to do it on.")] = None,
     as_json: Json = False,
 ) -> None:
-    """Check Python, git, uv, isolation, disk, database, GPU; exit 1 when something is broken."""
+    """Check Python, git, uv, isolation, disk, database, GPU and GitHub; exit 1 when something is broken.
+
+    With --live: comment, check and deployment once on OWNER/REPO, and everything that can be taken away again is.
+    """
     from headway import __version__
     from headway.cli.client import connect
-    from headway.errors import NotThereYet
 
-    if live is not None:
-        raise NotThereYet("doctor --live is not there yet", cause="it needs the GitHub door", hint="headway doctor")
+    if change is not None and live is None:
+        raise UsageError("--change is for --live", hint=f"headway doctor --live OWNER/REPO --change {change}")
     client = connect()
-    items = client.get("/doctor")
+    items = client.get("/doctor") if live is None else client.post("/doctor/live", repo=live, change=change)
     if as_json:
         print_json(items)
     else:
         say(f"headway {__version__}  {client.url}")
         signs = {"ok": "✓", "warn": "!", "fail": "✗"}
-        rows = [[signs[each["state"]], each["name"], each["found"], each["hint"] or " "] for each in items]
+        rows = [[signs[each["state"]], each["name"], _why(each), each["hint"] or " "] for each in items]
         table([" ", "what", "found", "hint"], rows, empty="nothing was checked")
     if any(item["state"] == "fail" for item in items):
         raise typer.Exit(code=1)
+
+
+def _why(item: dict[str, str]) -> str:
+    return f"{item['found']} ({item['cause']})" if item["cause"] else item["found"]
 
 
 def version(as_json: Json = False) -> None:

@@ -28,7 +28,7 @@ def _group(panel: str, name: str, place: str, summary: str, *, is_bare: bool = F
 
 VERBS: tuple[Listed, ...] = (
     _verb("Start", "init", "start", "look at this folder and write the smallest headway.yaml"),
-    _verb("Start", "doctor", "start", "check git, uv, isolation, disk, database, GPU"),
+    _verb("Start", "doctor", "start", "check git, uv, isolation, disk, database, GPU, GitHub; --live OWNER/REPO"),
     _group("Start", "server", "server:app", "start | status | stop | backup | restore | clean"),
     _group("Start", "login", "login:app", "log a browser in; status | out", is_bare=True),
     _group("Start", "repo", "repo:app", "add OWNER/REPO | list | remove", lists=True),

@@ -8,13 +8,18 @@ import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib.metadata import version
+from typing import TYPE_CHECKING
 
 import msgspec
 
 from headway.app import ISOLATION_FILE, App
 from headway.engines.base import Isolation
+from headway.errors import NotFound, Refused
 from headway.forges.repo_store import RepoStore
 from headway.sandbox.isolation import IsolationReport
+
+if TYPE_CHECKING:
+    from headway.forges.github.proof import Finding
 
 SPACE_WANTED_GB = 5
 
@@ -26,6 +31,7 @@ class CheckedItem:
     name: str
     state: str  # ok | warn | fail
     found: str
+    cause: str = ""
     hint: str = ""
 
 
@@ -42,6 +48,7 @@ def _items(app: App) -> Iterator[CheckedItem]:
     yield _space(app)
     yield _database(app)
     yield _repositories(app)
+    yield from _github(app)
     yield CheckedItem(
         name="gpu",
         state="ok",
@@ -92,6 +99,39 @@ def _database(app: App) -> CheckedItem:
     if said != "ok":
         return CheckedItem(name="database", state="fail", found=said, hint="restore the latest backup")
     return CheckedItem(name="database", state="ok", found=f"{dialect}, intact; folder mode {mode}")
+
+
+def _github(app: App) -> Iterator[CheckedItem]:
+    """Everything that has to be right at GitHub, where it is set up."""
+    if app.github is None:
+        return
+    with app.database.read() as tx:
+        repos = tuple(repo for repo in RepoStore(tx).list() if repo.forge == app.github.name)
+    for finding in app.github.prove(repos, public_url=app.settings.public_url):
+        yield _item(finding)
+
+
+def _item(finding: Finding) -> CheckedItem:
+    return CheckedItem(
+        name=finding.name, state=finding.state, found=finding.found, cause=finding.cause, hint=finding.hint
+    )
+
+
+def rehearse_live(app: App, name: str, *, change: int | None) -> list[CheckedItem]:
+    """Do comment, check and deployment once on a real repository, and take everything away again.
+
+    Raises:
+        Refused: GitHub is not set up here.
+        NotFound: the repository is not listened to.
+    """
+    if app.github is None:
+        raise Refused("GitHub is not set up here", hint="headway init --github")
+    with app.database.read() as tx:
+        known = [repo for repo in RepoStore(tx).list() if repo.forge == app.github.name]
+    repo = next((each for each in known if each.name.lower() == name.lower()), None)
+    if repo is None:
+        raise NotFound(f"{name[:150]} is not listened to", hint=f"headway repo add {name[:150]}")
+    return [_item(finding) for finding in app.github.rehearse(repo, change=change)]
 
 
 def _repositories(app: App) -> CheckedItem:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -44,6 +45,16 @@ def unprocessable(field: str, code: str = "invalid") -> Answer:
 
 def _app(world: GitHubWorld, _asked: Asked) -> Answer:
     return 200, world.app_facts()
+
+
+def _hook_config(world: GitHubWorld, _asked: Asked) -> Answer:
+    return 200, dict(world.hook_config)
+
+
+def _rate_limit(world: GitHubWorld, _asked: Asked) -> Answer:
+    rate = {"limit": 5000, "used": 5000 - world.remaining, "remaining": world.remaining, "reset": 1_795_000_000}
+    found = oracle.overlay(oracle.sample("rate-limit-overview"), {"resources": {"core": rate, "search": rate}})
+    return 200, found | {"rate": rate}
 
 
 def _installation_facts(world: GitHubWorld) -> dict[str, Any]:
@@ -128,6 +139,86 @@ def _branch(world: GitHubWorld, asked: Asked) -> Answer:
 
 def _rules(world: GitHubWorld, asked: Asked) -> Answer:
     return 200, world.protection.get(asked.parameters["branch"], [])
+
+
+def _protection(world: GitHubWorld, asked: Asked) -> Answer:
+    checks = world.old_protection.get(asked.parameters["branch"])
+    if checks is None:
+        return missing("Branch not protected")
+    if checks == "hidden":
+        return 403, {"message": "Resource not accessible by integration"}
+    facts = {"contexts": [each["context"] for each in checks], "checks": checks, "strict": False}
+    return 200, oracle.overlay(oracle.sample("status-check-policy"), facts)
+
+
+def _activities(world: GitHubWorld, asked: Asked) -> Answer:
+    found = [each for each in reversed(world.activities) if asked.query.get("ref", each["ref"]) == each["ref"]]
+    return 200, [oracle.overlay(oracle.sample("activity"), each) for each in found]
+
+
+def _content(world: GitHubWorld, asked: Asked) -> Answer:
+    files = world.git.files.get(asked.query.get("ref") or world.branches["main"], {})
+    path = asked.parameters["path"]
+    if path not in files:
+        return missing()
+    raw = files[path].encode()
+    facts = {"type": "file", "name": path.rpartition("/")[2], "path": path, "size": len(raw), "encoding": "base64"}
+    return 200, oracle.overlay(
+        oracle.sample("content-file"), {**facts, "content": base64.encodebytes(raw).decode(), "sha": "b" * 40}
+    )
+
+
+# --- git, by its API -----------------------------------------------------------------------------
+
+
+def _may_write(world: GitHubWorld, asked: Asked) -> bool:
+    return asked.who != "installation" or world.permissions.get("contents") == "write"
+
+
+_REFUSED: Answer = (403, {"message": "Resource not accessible by integration"})
+
+
+def _git_commit(world: GitHubWorld, asked: Asked) -> Answer:
+    sha = asked.parameters["commit_sha"]
+    if sha not in world.git.files:
+        return missing()
+    return 200, oracle.overlay(oracle.sample("git-commit"), {"sha": sha, "tree": {"sha": f"tree-of-{sha}"}})
+
+
+def _make_commit(world: GitHubWorld, asked: Asked) -> Answer:
+    if not _may_write(world, asked):
+        return _REFUSED
+    files = world.git.files[asked.body["tree"].removeprefix("tree-of-")]
+    sha = world.git.write(files, *asked.body["parents"])
+    return 201, oracle.overlay(oracle.sample("git-commit"), {"sha": sha, "tree": {"sha": asked.body["tree"]}})
+
+
+def _make_ref(world: GitHubWorld, asked: Asked) -> Answer:
+    if not _may_write(world, asked):
+        return _REFUSED
+    branch, sha = asked.body["ref"].removeprefix("refs/heads/"), asked.body["sha"]
+    world.branches[branch] = sha
+    world.git.point(asked.body["ref"], sha)
+    return 201, oracle.overlay(oracle.sample("git-ref"), {"ref": asked.body["ref"], "object": {"sha": sha}})
+
+
+def _delete_ref(world: GitHubWorld, asked: Asked) -> Answer:
+    if not _may_write(world, asked):
+        return _REFUSED
+    gone = world.branches.pop(asked.parameters["ref"].removeprefix("heads/"), None)
+    return (204, None) if gone else unprocessable("ref")
+
+
+def _open_pull(world: GitHubWorld, asked: Asked) -> Answer:
+    pull = world.open_pull(asked.body["head"], author=_author(asked), title=asked.body["title"])
+    return 201, _whole_pull(world, pull, "pull-request")
+
+
+def _update_pull(world: GitHubWorld, asked: Asked) -> Answer:
+    pull = world.pulls[int(asked.parameters["pull_number"])]
+    if asked.body.get("state") == "closed":
+        world.close(pull.number, actor=_author(asked))
+    return 200, _whole_pull(world, pull, "pull-request")
 
 
 def _permission(world: GitHubWorld, asked: Asked) -> Answer:
@@ -284,6 +375,10 @@ def _change_check(world: GitHubWorld, number: int, body: Mapping[str, Any]) -> d
     run |= {name: value for name, value in body.items() if name in known}
     if body.get("conclusion"):
         run["status"] = "completed"
+        run["completed_at"] = body.get("completed_at", world.now())
+    elif "status" in body and body["status"] != "completed":
+        # What is at work again has no conclusion any more.
+        run["conclusion"], run["completed_at"] = None, None
     if "output" in body:
         run["output"] = {**run["output"], **body["output"]}
     run["actions"] = body.get("actions", run.get("actions", []))
@@ -393,6 +488,17 @@ def _deployment_statuses(world: GitHubWorld, asked: Asked) -> Answer:
     return (200, list(reversed(world.deployment_statuses[number]))) if number in world.deployments else missing()
 
 
+def _delete_deployment(world: GitHubWorld, asked: Asked) -> Answer:
+    number = int(asked.parameters["deployment_id"])
+    latest = world.deployment_statuses.get(number, [])
+    if number not in world.deployments:
+        return missing()
+    if not latest or latest[-1]["state"] != "inactive":
+        return unprocessable("state")  # a deployment must be inactive before it goes
+    del world.deployments[number]
+    return 204, None
+
+
 def _environment(world: GitHubWorld, asked: Asked) -> Answer:
     found = world.environments.get(asked.parameters["environment_name"])
     return missing() if found is None else (200, oracle.overlay(oracle.sample("environment"), found))
@@ -406,6 +512,18 @@ ANSWERS: dict[str, Callable[[GitHubWorld, Asked], Answer]] = {
     "apps/list-repos-accessible-to-installation": _repositories,
     "apps/list-webhook-deliveries": _deliveries,
     "apps/get-webhook-delivery": _delivery,
+    "apps/get-webhook-config-for-app": _hook_config,
+    "rate-limit/get": _rate_limit,
+    "repos/get-status-checks-protection": _protection,
+    "repos/list-activities": _activities,
+    "repos/get-content": _content,
+    "git/get-commit": _git_commit,
+    "git/create-commit": _make_commit,
+    "git/create-ref": _make_ref,
+    "git/delete-ref": _delete_ref,
+    "pulls/create": _open_pull,
+    "pulls/update": _update_pull,
+    "repos/delete-deployment": _delete_deployment,
     "users/get-authenticated": _user,
     "repos/get": _repo,
     "repos/get-branch": _branch,

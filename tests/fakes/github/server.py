@@ -10,6 +10,7 @@ import asyncio
 import base64
 import contextlib
 import email.utils
+import functools
 import hashlib
 import json
 import os
@@ -275,14 +276,19 @@ class FakeGitHub:
         return Response(content, status_code=status, headers=headers)
 
 
-@contextlib.contextmanager
-def running(folder: Path, *, with_app: bool = True) -> Iterator[FakeGitHub]:
-    """Run a fake GitHub on a free port of loopback until the block ends."""
+@functools.cache
+def _key(_name: str) -> str:
+    """Make an App's key; one a name is enough for a whole session, since making it takes long."""
     key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
-    pem = key.private_bytes(
+    return key.private_bytes(
         serialization.Encoding.PEM, serialization.PrivateFormat.TraditionalOpenSSL, serialization.NoEncryption()
     ).decode()
-    fake = FakeGitHub(world=GitHubWorld(folder, with_app=with_app), private_key=pem)
+
+
+@contextlib.contextmanager
+def running(folder: Path, *, with_app: bool = True, key: str = "usual") -> Iterator[FakeGitHub]:
+    """Run a fake GitHub on a free port of loopback until the block ends."""
+    fake = FakeGitHub(world=GitHubWorld(folder, with_app=with_app), private_key=_key(key))
 
     async def rest(request: Request) -> Response:
         body = await request.body()

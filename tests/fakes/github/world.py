@@ -113,6 +113,15 @@ class GitHubWorld:
             "merge_group",
             "repository_dispatch",
         ]
+        self.old_protection: dict[str, Any] = {}  # branch -> checks of the older branch protection, or "hidden"
+        self.hook_config: dict[str, Any] = {
+            "url": "https://headway.example/webhooks/github",
+            "content_type": "json",
+            "insecure_ssl": "0",
+            "secret": "********",
+        }
+        self.activities: list[dict[str, Any]] = []  # who moved which branch when, by GitHub's clock
+        self.remaining = 4999  # requests of the hour
         self.is_installed = True
         self.fork_policy = "first_time_contributors"
         self._ids = 1000
@@ -125,6 +134,8 @@ class GitHubWorld:
         whole = {**self.git.files.get(parent or "", {}), **files}
         sha = self.git.write(whole, parent)
         before, self.branches[branch] = self.branches.get(branch), sha
+        moved = {"ref": f"refs/heads/{branch}", "before": before or "0" * 40, "after": sha, "timestamp": self.now()}
+        self.activities.append(moved | {"id": len(self.activities) + 1, "activity_type": "push"})
         self.git.point(f"refs/heads/{branch}", sha)
         self.tell("push", **self.push_facts(branch, before, sha), sender=self.user(actor))
         for pull in self.pulls.values():

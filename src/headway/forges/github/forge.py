@@ -15,6 +15,8 @@ from headway.forges.github.deployments import Deployments
 from headway.forges.github.missed import Missed
 from headway.forges.github.payloads import Pull, RepoRef, change_of, number_of, repo_id, to_type
 from headway.forges.github.polling import Poller
+from headway.forges.github.proof import Finding, prove
+from headway.forges.github.rehearsal import rehearse
 from headway.forges.github.reading import Ignored, Reader
 from headway.forges.github.tokens import Tokens, web_base
 from headway.forges.github.webhook import NAME, open_delivery
@@ -34,7 +36,7 @@ from headway.forges.model import (
 from headway.forges.repo_store import RepoStore
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     from headway.clock import Clock
     from headway.db.connection import Database
@@ -178,6 +180,14 @@ class GitHubForge:
     def reader(self) -> Reader:
         """What reads deliveries as our App does."""
         return Reader(app_id=self.tokens.app_id, bot=self.bot)
+
+    def prove(self, repos: tuple[Repo, ...], *, public_url: str) -> Iterator[Finding]:
+        """Ask GitHub everything that has to be right before a comment becomes a deployment."""
+        return prove(self, repos, public_url=public_url, clock=self._clock)
+
+    def rehearse(self, repo: Repo, *, change: int | None) -> list[Finding]:
+        """Do comment, check and deployment once on a change, and take everything away again."""
+        return rehearse(self, repo, change=change)
 
     @property
     def bot(self) -> str:
