@@ -14,12 +14,13 @@ from headway.forges.github.comments import Comments
 from headway.forges.github.deployments import Deployments
 from headway.forges.github.missed import Missed
 from headway.forges.github.payloads import Pull, RepoRef, change_of, number_of, repo_id, to_type
-from headway.forges.github.polling import Poller
+from headway.forges.github.polling import Poller, open_heads
 from headway.forges.github.proof import Finding, prove
-from headway.forges.github.rehearsal import rehearse
 from headway.forges.github.reading import Ignored, Reader
+from headway.forges.github.rehearsal import rehearse
 from headway.forges.github.tokens import Tokens, web_base
 from headway.forges.github.webhook import NAME, open_delivery
+from headway.forges.head_store import HeadStore
 from headway.forges.model import (
     Change,
     Event,
@@ -173,6 +174,9 @@ class GitHubForge:
         number = self.tokens.installation_of(name) if self.config.app else None
         with self._database.write() as tx:
             RepoStore(tx).add(repo, cursor=start, at=self._clock.now(), by=by)
+            # What is open already was never told to us: from now on it counts as known.
+            for change, sha in open_heads(start).items():
+                HeadStore(tx).note(repo.id, change, sha, self._clock.now())
             RepoStore(tx).set_installation(repo.id, number)
         return repo
 
