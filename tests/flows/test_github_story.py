@@ -5,10 +5,12 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy import select
 
 from fakes.github.sender import SECRET, Sender
 from fakes.github.server import FakeGitHub, running
@@ -63,7 +65,12 @@ class GitHubStage:
             self.worker.tick()
         self.fake.world.pass_time(15)
         with self.app.database.write() as tx:
-            tx.execute(schema.change_head.update().values(first_seen_at=self.app.clock.now().replace(year=2025)))
+            # Each a year earlier: which came after which still stands.
+            heads = schema.change_head
+            for row in tx.execute(select(heads)).all():
+                before = row.first_seen_at - timedelta(days=365)
+                same = (heads.c.repo_id == row.repo_id, heads.c.number == row.number, heads.c.sha == row.sha)
+                tx.execute(heads.update().where(*same).values(first_seen_at=before))
 
     def bodies(self) -> list[str]:
         return [each.body for each in self.ours()]

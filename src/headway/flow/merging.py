@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import datetime
 
 from sqlalchemy import Connection
 
@@ -14,12 +15,12 @@ from headway.environments.model import Tier
 from headway.errors import UsageError
 from headway.flow.model import JobResult
 from headway.flow.outbox import want
-from headway.flow.projects import projects_at, readable_projects, resolve
+from headway.flow.projects import projects_at, readable_projects, resolve, tip_of
 from headway.flow.registering import register_model
 from headway.flow.repos import get_repo, git_at
 from headway.flow.results import JobResults
 from headway.flow.watching import watch_branch, watch_change
-from headway.forges.model import BranchPushed, ChangeMoved, Repo, StatusState, WantedStatus
+from headway.forges.model import BranchPushed, Change, ChangeMoved, Repo, StatusState, WantedStatus
 from headway.ids import new_id
 from headway.jobs import advance
 from headway.jobs.model import Job, JobState
@@ -27,6 +28,8 @@ from headway.jobs.results import ResultStore
 from headway.jobs.store import JobStore
 from headway.planning.model import Plan
 from headway.projects.model import ProjectSpec
+from headway.serving.release import void_approvals
+from headway.serving.store import ReleaseStore
 
 SYSTEM = "headway"
 # What stands for a job in the `external_id` of a check that none stands behind yet.
@@ -64,7 +67,15 @@ def after_opening(app: App, event: ChangeMoved) -> bool:
             if judged is None and project.is_touched:
                 want(tx, _not_run(change.repo_id, change.head_sha, project.spec), now)
         watch_change(tx, change, projects)
+        _void_approvals(tx, change, now)
     return True
+
+
+def _void_approvals(tx: Connection, change: Change, now: datetime) -> None:
+    """Take back what was approved of an older commit: an approval is for the commit that was looked at (rule 17)."""
+    for release in ReleaseStore(tx).unfinished():
+        if (release.repo_id, release.change) == (change.repo_id, change.number) and release.commit != change.head_sha:
+            void_approvals(tx, release, actor=SYSTEM, now=now)
 
 
 def _tell_unreadable(app: App, event: ChangeMoved, error: UsageError) -> bool:
@@ -100,52 +111,83 @@ def after_merge(app: App, event: ChangeMoved) -> bool:
     if change.from_fork:
         # What a fork's code made is never promoted (design.md, 7): the merged commit is trained as main's own.
         return False
-    now = app.clock.now()
     branch = get_repo(app, change.repo_id).default_branch
     if change.base_ref != branch:
         return False  # another branch is nobody's baseline
     with app.database.read() as tx:
-        store = JobStore(tx)
-        good = store.find(
-            schema.job.c.repo_id == change.repo_id,
-            schema.job.c.change == change.number,
-            schema.job.c.commit == change.head_sha,
-            schema.job.c.state == JobState.SUCCEEDED.value,
-        )
-        results = JobResults(tx).of_jobs(job.id for job in good)
-    promoted: set[str] = set()
-    for job in good:
+        good = _good_jobs(tx, change)
+    for found in good.values():
+        _promote(app, event, found, branch=branch)
+    return bool(good)
+
+
+def _good_jobs(tx: Connection, change: Change) -> dict[str, list[tuple[Job, JobResult]]]:
+    """Return what has passed for a merged change, by project: at its head first, then at its merge queue's commit."""
+    table = schema.job.c
+    good = (table.repo_id == change.repo_id, table.state == JobState.SUCCEEDED.value, table.tier > Tier.FORK.value)
+    store = JobStore(tx)
+    jobs = store.find(*good, table.change == change.number, table.commit == change.head_sha)
+    if change.merged_sha is not None:
+        jobs += store.find(*good, table.change.is_(None), table.commit == change.merged_sha)
+    results = JobResults(tx).of_jobs(job.id for job in jobs)
+    found: dict[str, list[tuple[Job, JobResult]]] = {}
+    for job in jobs:
         result = results.get(job.id)
-        if result is None or result.verdict is None or not result.verdict.allows_merge or job.project in promoted:
-            continue
-        promoted.add(job.project)
-        with app.database.write() as tx:
-            ResultStore(tx).promote(job.id, Tier.MAIN, actor=event.actor, at=now)
-            plan = JobStore(tx).plan(job.plan_id)
-        if not _still_holds(app, event, job, result):
-            # Another change was merged in between: what is there now is neither's, and has an answer of its own.
-            _train_merged(app, event, job)
-            continue
-        with app.database.write() as tx:
-            JobResults(tx).make_baseline(result, branch=branch, actor=event.actor, at=now)
-        if result.model is not None and plan.project.model is not None:
-            register_model(app, job, plan, result, actor=event.actor)
-            if plan.project.deploy is not None and plan.project.deploy.on_register:
-                _release_by_itself(app, job, event)
-    return bool(promoted)
+        if result is not None and result.verdict is not None and result.verdict.allows_merge:
+            found.setdefault(job.project, []).append((job, result))
+    return found
 
 
-def _still_holds(app: App, event: ChangeMoved, job: Job, result: JobResult) -> bool:
-    """Whether a merged change's result speaks for the default branch as it is now.
+def _promote(app: App, event: ChangeMoved, found: list[tuple[Job, JobResult]], *, branch: str) -> None:
+    """Make the first result that speaks for the branch as it is now its baseline; train where none does."""
+    change, now = event.change, app.clock.now()
+    # Also of what does not hold any more: its steps may be just what the merged files need.
+    with app.database.write() as tx:
+        ResultStore(tx).promote(found[0][0].id, Tier.MAIN, actor=event.actor, at=now)
+    held = _held(app, event, found)
+    if held is None:
+        # Another change was merged in between: what is there now is neither's, and has an answer of its own.
+        _train_merged(app, event, found[0][0])
+        return
+    job, result = held
+    is_passed_over = _is_passed_over(app, job, result, branch=branch)
+    with app.database.write() as tx:
+        ResultStore(tx).promote(job.id, Tier.MAIN, actor=event.actor, at=now)
+        plan = JobStore(tx).plan(job.plan_id)
+        results = JobResults(tx)
+        # Told of again, late, it must not push a newer baseline aside.
+        if not results.is_baseline(job.id) and not is_passed_over:
+            results.make_baseline(result, branch=branch, actor=event.actor, at=now)
+    if result.model is not None and plan.project.model is not None:
+        register_model(app, replace(job, change=change.number), plan, result, actor=event.actor)
+        if plan.project.deploy is not None and plan.project.deploy.on_register:
+            _release_by_itself(app, job, event)
 
-    It does when the merge put exactly the judged files there (squash and rebase included), and also when the branch
-    has moved meanwhile but no other result has become its baseline since this one was judged.
-    """
-    merged = event.change.merged_sha
-    if merged is None or git_at(app, job.repo_id, merged).tree_of(merged) == result.tree:
-        return True
+
+def _is_passed_over(app: App, job: Job, result: JobResult, *, branch: str) -> bool:
+    """Whether the branch's present files have a baseline already, and these are not they: told in another order."""
+    tip = tip_of(app, job.repo_id, branch)
+    tree = None if tip is None else git_at(app, job.repo_id, tip).tree_of(tip)
     with app.database.read() as tx:
-        newest = JobResults(tx).baseline_since(job.repo_id, job.project)
+        newest = JobResults(tx).latest_baseline(job.repo_id, job.project)
+    return newest is not None and newest.tree == tree and result.tree != tree
+
+
+def _held(app: App, event: ChangeMoved, found: list[tuple[Job, JobResult]]) -> tuple[Job, JobResult] | None:
+    """Return the result of exactly the merged files (squash and rebase included), else one that still holds."""
+    merged = event.change.merged_sha
+    tree = None if merged is None else git_at(app, event.change.repo_id, merged).tree_of(merged)
+    exact = next((each for each in found if tree in (None, each[1].tree)), None)
+    return exact or next((each for each in found if _still_holds(app, each[0])), None)
+
+
+def _still_holds(app: App, job: Job) -> bool:
+    """Whether no other result has become the baseline since this job's was judged, though the branch has moved."""
+    with app.database.read() as tx:
+        results = JobResults(tx)
+        if results.is_baseline(job.id):
+            return True
+        newest = results.baseline_since(job.repo_id, job.project)
     return newest is None or job.settled_at is None or newest <= job.settled_at
 
 

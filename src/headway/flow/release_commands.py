@@ -17,11 +17,12 @@ from headway.errors import Conflict, NotFound, Refused, UsageError
 from headway.flow.grants import grant
 from headway.flow.model import JobResult
 from headway.flow.named import named_job
-from headway.flow.projects import chosen, projects_at, resolve
+from headway.flow.projects import chosen, default_tip, projects_at, resolve
 from headway.flow.registering import register_model
 from headway.flow.release import candidate_of, rules_for
-from headway.flow.repos import forge_of, get_repo, git_at
+from headway.flow.repos import forge_of, get_repo
 from headway.flow.results import JobResults
+from headway.flow.who_releases import check_release
 from headway.forges.model import ChangeState
 from headway.ids import new_id
 from headway.jobs.model import Job, JobState
@@ -48,6 +49,7 @@ class Deployable:
 
 def deploy(app: App, command: Command) -> str:
     """Register the model of a job and request its release."""
+    _check_still_head(app, command)
     found = _deployable(app, command)
     environment = command.environment or found.spec.environment
     if environment not in ("staging", found.spec.environment):
@@ -55,6 +57,7 @@ def deploy(app: App, command: Command) -> str:
             f"project {found.job.project} has no environment {environment!r}",
             cause=f"headway.yaml on the base branch names {found.spec.environment}, and staging is always there",
         )
+    check_release(app, command, found.spec, environment)
     spec = rules_for(found.spec, environment)
     weights = " → ".join(f"{each.weight} %" for each in spec.steps)
     if command.dry_run:
@@ -98,6 +101,19 @@ def deploy(app: App, command: Command) -> str:
     return answer
 
 
+def _check_still_head(app: App, command: Command) -> None:
+    """Return when a command that names no run is for where its change stands now."""
+    if command.change is None or command.arguments:
+        return  # a run's number names its commit and its model, whatever was pushed since
+    change = forge_of(app, command.repo_id).get_change(command.repo_id, command.change)
+    if change.state is ChangeState.OPEN and change.head_sha != command.head_sha:
+        raise Refused(
+            f"the change has moved from {(command.head_sha or '')[:7]} to {change.head_sha[:7]} since this was asked",
+            cause="a release is of the commit that its author saw",
+            hint=f"/{command.verb} @{change.head_sha}, or name a run: /{command.verb} RUN",
+        )
+
+
 def _end_older(tx: Connection, newer: Release, actor: str) -> None:
     """End what still waits for the same environment: an approval given late must not put an old version back."""
     for older in ReleaseStore(tx).unfinished():
@@ -132,7 +148,9 @@ def _deployable(app: App, command: Command) -> Deployable:
                 continue
             if command.arguments or command.change is not None or results.is_baseline(job.id):
                 return _checked(app, job, store.plan(job.plan_id), result)
-    where = f"change {command.change}" if command.change is not None else "the default branch"
+    where = "the default branch"
+    if command.change is not None:
+        where = f"change {command.change} at {(command.head_sha or '')[:7]}"
     raise NotFound(
         f"no good job of {where} to deploy", cause="none has succeeded with a verdict that allows it", hint="/train"
     )
@@ -141,7 +159,7 @@ def _deployable(app: App, command: Command) -> Deployable:
 def _scope(command: Command) -> list[ColumnElement[bool]]:
     where = [schema.job.c.repo_id == command.repo_id, schema.job.c.state == JobState.SUCCEEDED.value]
     if command.change is not None:
-        where.append(schema.job.c.change == command.change)
+        where += [schema.job.c.change == command.change, schema.job.c.commit == command.head_sha]
     if command.project is not None:
         where.append(schema.job.c.project == command.project)
     return where
@@ -189,6 +207,7 @@ def approve(app: App, command: Command) -> str:
         change = forge_of(app, command.repo_id).get_change(command.repo_id, command.change)
         if change.from_fork and change.state is ChangeState.OPEN:
             return grant(app, change, command)
+        _check_still_head(app, command)
     with app.database.read() as tx:
         waiting = [
             release
@@ -205,6 +224,9 @@ def approve(app: App, command: Command) -> str:
             cause="an approval must not reach a commit that its author does not see any more",
             hint=f"/deploy the new commit, or name the old one's job: /approve {waiting_job(app, release)}",
         )
+    rules = _spec_now(app, release)
+    _check_rules(release, rules)
+    check_release(app, command, rules, release.environment)
     candidate, _ = candidate_of(app, release)
     reviewers = {name.lstrip("@").casefold() for name in candidate.spec.reviewers}
     if reviewers and command.actor.casefold() not in reviewers:
@@ -217,11 +239,32 @@ def approve(app: App, command: Command) -> str:
     if is_own and not is_local:
         raise Refused("nobody approves their own release", hint="ask another maintainer")
     own = " (their own release: this repository has one local user, which is allowed)" if is_own else ""
-    answer = f"{release.model} v{release.version} is approved for {release.environment} by @{command.actor}{own}"
+    answer = (
+        f"{release.model} v{release.version} (commit {release.commit[:12]}, digest {candidate.route.digest[:12]}) "
+        f"is approved for {release.environment} by @{command.actor}{own}"
+    )
     with app.database.write() as tx:
         add_approval(tx, release, actor=command.actor, now=app.clock.now())
         CommandStore(tx).answer(command.id, answer)
     return answer
+
+
+def _check_rules(release: Release, now: DeploySpec) -> None:
+    """Return when a release still waits by the rules that the default branch has (rule 17 of the forge door)."""
+    if release.spec is not None and rules_for(now, release.environment) != release.spec:
+        raise Refused(
+            f"the rules for {release.environment} have changed since this release was asked for",
+            cause="an approval is given under the rules that its author can read on the default branch",
+            hint=f"/deploy again, by the rules of now; it replaces {release.model} v{release.version}",
+        )
+
+
+def _spec_now(app: App, release: Release) -> DeploySpec:
+    """Return what the default branch says now of the release's project; its strictest where it says nothing more."""
+    repo = get_repo(app, release.repo_id)
+    main = resolve(app, repo, repo.default_branch)
+    specs = {each.spec.name: each.spec.deploy for each in projects_at(app, repo.id, head=main, base=main)}
+    return specs.get(release.project) or DeploySpec()
 
 
 def waiting_job(app: App, release: Release) -> int | None:
@@ -239,6 +282,8 @@ def _fits(job: int | None, release: Release, command: Command) -> bool:
     if command.arguments:
         return str(job) == command.arguments[0].lstrip("#")
     if command.project is not None and release.project != command.project:
+        return False
+    if command.environment is not None and release.environment != command.environment:
         return False
     return command.change is None or release.change == command.change
 
@@ -312,13 +357,14 @@ def _way_back(
 
 def _where(app: App, command: Command) -> tuple[str, str]:
     repo = get_repo(app, command.repo_id)
-    head = command.head_sha or ""
-    main = git_at(app, repo.id, head).branch_head(repo.default_branch) or head
+    main = default_tip(app, repo.id) or command.head_sha or ""
     projects = chosen(projects_at(app, repo.id, head=main, base=main), command.project)
     deployed = [project for project in projects if project.spec.deploy is not None]
     if len(deployed) != 1:
         names = ", ".join(project.spec.name for project in deployed) or "none"
         raise NotFound("which project?", cause=f"projects with a deployment: {names}", hint="/rollback --project NAME")
     spec = deployed[0].spec
-    default = spec.deploy.environment if spec.deploy else "production"
-    return spec.name, command.arguments[0] if command.arguments else default
+    rules = spec.deploy or DeploySpec()
+    environment = command.arguments[0] if command.arguments else rules.environment
+    check_release(app, command, rules, environment)
+    return spec.name, environment

@@ -152,6 +152,14 @@ def approve(tx: Connection, release: Release, *, actor: str, now: datetime) -> R
     return ReleaseStore(tx).save(approved, before=release, actor=actor, at=now)
 
 
+def void_approvals(tx: Connection, release: Release, *, actor: str, now: datetime) -> Release:
+    """Take back the approvals of a release that has changed nothing yet; it waits for them anew."""
+    if release.state not in _UNTOUCHED or not release.approved_by:
+        return release
+    voided = replace(release, approved_by=())
+    return ReleaseStore(tx).save(voided, before=release, actor=actor, at=now)
+
+
 def refuse(tx: Connection, release: Release, *, actor: str, reason: str, now: datetime) -> Release:
     """End a release that has changed nothing yet.
 

@@ -144,6 +144,11 @@ class Poller:
         )
 
 
+def open_heads(cursor: str) -> dict[int, str]:
+    """Return the heads of the changes that were open when a cursor was made."""
+    return {int(number): sha for number, sha in _seen(cursor).heads.items()}
+
+
 def _comment_number(event: Event) -> int:
     return int(event.comment.id) if isinstance(event, CommentCreated) else 0
 
