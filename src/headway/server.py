@@ -26,7 +26,7 @@ from headway import __version__
 from headway.api.mlflow.app import MlflowWire
 from headway.api.mlflow.segment import OneSegmentProtocol
 from headway.api.v1 import absent_routes, api_routes
-from headway.api.webhooks import webhook_routes
+from headway.api.webhooks import check_door, webhook_routes
 from headway.app import App, open_app
 from headway.auth.first_start import first_token
 from headway.commands.model import CommandState
@@ -55,7 +55,7 @@ class Front:
         """Mount pages and API beside the wire."""
         self._wire = wire
         api = Mount("/api/v1", routes=[*api_routes(app, writer), *absent_routes(app)])
-        self._rest = Starlette(routes=[api, *webhook_routes(app), *web_routes(app)])
+        self._rest = Starlette(routes=[api, *webhook_routes(app, writer), *web_routes(app)])
         self._hosts = allowed_hosts(app.settings.host, port, app.settings.public_url)
         self.last_request_at = time.monotonic()
 
@@ -97,6 +97,7 @@ def serve(settings: Settings, worker: WorkerChild | None = None) -> bool:
         _check_public_url(settings)
         logger().warning("auth is off: whoever reaches this port is an administrator", host=settings.host)
     _make_private(settings.data)
+    check_door(settings)
     with _only_server(settings.data):
         # What a killed server left behind would send people to a dead port.
         (settings.data / "server.json").unlink(missing_ok=True)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
@@ -39,7 +40,11 @@ from headway.logs import logger
 from headway.settings import LOOPBACK, Settings
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from headway.forges.github.forge import GitHubForge
+    from headway.forges.model import Event
+    from headway.tracking.writer import Writer
 
 PATH = "/webhooks/github"
 BODY_CAP = 5 * 1024 * 1024  # GitHub's own is 25 MB; nothing that we read comes near it
@@ -84,8 +89,12 @@ def check_door(settings: Settings) -> None:
         )
 
 
-def webhook_routes(app: App) -> list[Route]:
-    """Return the door's one route, where a webhook secret is set; without one nothing listens."""
+def webhook_routes(app: App, writer: Writer | None = None) -> list[Route]:
+    """Return the door's one route, where a webhook secret is set; without one nothing listens.
+
+    With the process's `writer` a delivery is durable together with whatever else waits for the disk: the two would
+    keep each other out of the database otherwise.
+    """
     forge = app.github
     if forge is None or not forge.listens:
         return []
@@ -96,7 +105,8 @@ def webhook_routes(app: App) -> list[Route]:
             size = _check_head(request)
             with room.hold(size):
                 body = await _read(request, size)
-                said = await run_in_threadpool(_take, app, forge, dict(request.headers), body)
+                read = await run_in_threadpool(_take, app, forge, dict(request.headers), body)
+            said = await _keep(app, writer, read) if isinstance(read, _Read) else read
             return Response(msgspec.json.encode(said), status_code=202, media_type="application/json")
         except HeadwayError as error:
             return failure(error)
@@ -161,7 +171,28 @@ async def _read(request: Request, size: int) -> bytes:
         raise UsageError(f"the delivery did not come whole within {BODY_SECONDS:.0f} seconds") from None
 
 
-def _take(app: App, forge: GitHubForge, headers: dict[str, str], body: bytes) -> dict[str, Any]:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Read:
+    """A delivery that is to be kept."""
+
+    event: Event
+    at: datetime
+
+
+async def _keep(app: App, writer: Writer | None, read: _Read) -> dict[str, Any]:
+    if writer is not None:
+        kept = await writer.run(lambda store: InboxStore(store.link.tx).add(read.event, forge=NAME, at=read.at))
+    else:
+        kept = await run_in_threadpool(_write, app, read)
+    return {"state": "accepted" if kept is not None else "duplicate", "delivery": read.event.delivery}
+
+
+def _write(app: App, read: _Read) -> int | None:
+    with app.database.write() as tx:
+        return InboxStore(tx).add(read.event, forge=NAME, at=read.at)
+
+
+def _take(app: App, forge: GitHubForge, headers: dict[str, str], body: bytes) -> dict[str, Any] | _Read:
     hook = open_delivery(headers, body, forge.config.webhook_secrets)
     if hook is None:
         raise UsageError("this is no delivery of GitHub's", hint=PATH)
@@ -175,9 +206,7 @@ def _take(app: App, forge: GitHubForge, headers: dict[str, str], body: bytes) ->
     event = forge.reader.read(hook, now)
     if isinstance(event, Ignored):
         return {"state": "ignored", "why": event.why, "delivery": hook.delivery}
-    with app.database.write() as tx:
-        kept = InboxStore(tx).add(event, forge=NAME, at=now)
-    return {"state": "accepted" if kept is not None else "duplicate", "delivery": hook.delivery}
+    return _Read(event=event, at=now)
 
 
 def _check_origin(app: App, forge: GitHubForge, hook: Hook) -> None:

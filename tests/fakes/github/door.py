@@ -92,7 +92,7 @@ def open_door(
     writer = Writer(app.database)
     writer.start()
     port = int(listening.getsockname()[1])
-    front = Front(app, MlflowWire(app.database, writer, app.artifacts, app.authenticator), port)
+    front = Front(app, MlflowWire(app.database, writer, app.artifacts, app.authenticator), port, writer=writer)
     server = uvicorn.Server(_uvicorn_config(front))
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]}, daemon=True)
     thread.start()
@@ -109,9 +109,9 @@ def open_door(
 
 
 def know(app: App, world: GitHubWorld) -> None:
-    """Make the world's repository known, as `headway repo add` leaves it."""
+    """Make the world's repository known, as `headway repo add` leaves it, and no request is made for it."""
     number = repo_id(world.repo_number)
-    repo = Repo(forge="github", id=number, name=NAME, location=f"https://x.example/{NAME}.git", default_branch="main")
+    repo = Repo(forge="github", id=number, name=NAME, location=f"{world.base}/{NAME}.git", default_branch="main")
     with app.database.write() as tx:
         RepoStore(tx).add(repo, cursor="", at=app.clock.now(), by="test")
         RepoStore(tx).set_installation(number, INSTALLATION if world.with_app else None)

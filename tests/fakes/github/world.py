@@ -360,7 +360,7 @@ class GitHubWorld:
             "name": name,
             "color": "ededed",
             "default": False,
-            "description": None,
+            "description": "",
         }
 
     def push_facts(self, branch: str, before: str | None, after: str) -> dict[str, Any]:
