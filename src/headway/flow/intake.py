@@ -52,7 +52,8 @@ def step(app: App, background: Background) -> bool:
     for repo, cursor in repos:
         _listen(app, background, repo, cursor)
     with app.database.read() as tx:
-        waiting = InboxStore(tx).next_new(at=app.clock.now(), limit=50)
+        told = InboxStore(tx).next_new(at=app.clock.now(), limit=200)
+    waiting = _without_prose(app, told)
     far: dict[str, list[Delivery]] = {}
     for entry in waiting:
         if entry.forge == LOCAL:
@@ -60,8 +61,23 @@ def step(app: App, background: Background) -> bool:
         else:
             far.setdefault(entry.repo_id, []).append(entry)
     # What is told asks its forge back: over a network that is done beside the loops, a repository's in their order.
-    began = [background.run(f"read:{repo_id}", partial(_read_all, app, told)) for repo_id, told in far.items()]
-    return len(far) < len(waiting) or any(began)
+    began = [background.run(f"read:{repo_id}", partial(_read_all, app, each)) for repo_id, each in far.items()]
+    return len(waiting) < len(told) or len(far) < len(waiting) or any(began)
+
+
+def _without_prose(app: App, told: tuple[Delivery, ...]) -> list[Delivery]:
+    """Put what people merely say to each other aside in one go: a commit each would keep the webhook door waiting."""
+    prose = [each for each in told if isinstance(each.event, CommentCreated) and not _asks(each.event)]
+    if prose:
+        with app.database.write() as tx:
+            for each in prose:
+                InboxStore(tx).ignored(each.id, why="nothing in it is for us")
+    aside = {each.id for each in prose}
+    return [each for each in told if each.id not in aside]
+
+
+def _asks(event: CommentCreated) -> bool:
+    return not event.comment.is_ours and has_command(event.comment.body)
 
 
 def _read_all(app: App, entries: list[Delivery]) -> None:
@@ -184,7 +200,7 @@ def _read_head(app: App, event: ChangeMoved) -> bool:
 
 def _read_comment(app: App, event: CommentCreated, received_at: datetime) -> bool:
     comment = event.comment
-    if comment.is_ours or not has_command(comment.body):
+    if not _asks(event):
         return False
     fresh = forge_of(app, event.change.repo_id).get_change(event.change.repo_id, event.change.number)
     change = event.change
