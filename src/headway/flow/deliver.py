@@ -3,44 +3,31 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta
-from functools import partial
-from typing import Any
 
-import msgspec
-from sqlalchemy import ColumnElement, Connection, Row, func, select, union, update
+from sqlalchemy import ColumnElement, Connection, func, select, union, update
 from sqlalchemy.exc import SQLAlchemyError
 
 from headway.app import App
 from headway.auth.secrets import SecretStore
 from headway.db import schema
-from headway.errors import HeadwayError, NotFound, Throttled
+from headway.errors import HeadwayError
 from headway.flow.background import Background
-from headway.flow.merging import context
-from headway.flow.outbox import KINDS, want
-from headway.flow.present import job_url, view_job
-from headway.flow.repos import forge_of
+from headway.flow.deployed import deployment_of
+from headway.flow.outbox import want
+from headway.flow.present import view_job
+from headway.flow.sending import FAR_LIVE_EVERY, send_waiting
+from headway.flow.statuses import status_of
 from headway.forges.local import NAME as LOCAL
-from headway.forges.model import StatusState, WantedComment, WantedStatus
-from headway.jobs.model import Job, JobState
+from headway.forges.model import StatusState, WantedComment
+from headway.jobs.model import Job
 from headway.jobs.store import JobStore
 from headway.logs import logger
-from headway.reports.model import Report, ReportState, ReportView
-from headway.reports.render import render
+from headway.reports.render import redacted, render
+from headway.serving.model import Release
+from headway.serving.store import ReleaseStore
 
 # Live edits are coalesced: nobody reads a comment four times a second (github.md, 4.6).
 LIVE_EVERY = timedelta(seconds=2)
-MAX_TRIES = 12
-
-_STATES = {
-    ReportState.PLANNED: StatusState.PENDING,
-    ReportState.QUEUED: StatusState.PENDING,
-    ReportState.RUNNING: StatusState.PENDING,
-    ReportState.PASSED: StatusState.SUCCESS,
-    ReportState.FAILED: StatusState.FAILURE,
-    ReportState.CRASHED: StatusState.ERROR,
-    ReportState.CANCELLED: StatusState.CANCELLED,
-    ReportState.SUPERSEDED: StatusState.CANCELLED,
-}
 
 
 def step(app: App, background: Background) -> bool:
@@ -52,12 +39,13 @@ def step(app: App, background: Background) -> bool:
         latest = _latest_event(tx) if settled is None else settled
         lanes = _touched(tx, since) if latest > since else set()
         lanes |= _outdated(tx, now)
-        jobs = [job for lane in sorted(lanes) for job in JobStore(tx).find(*_of_lane(lane), limit=1)]
-    done = [_told(app, job, now) for job in jobs]
+        releases = _touched_releases(tx, since) if latest > since else []
+        jobs = [job for lane in sorted(lanes, key=str) for job in JobStore(tx).find(*_of_lane(lane), limit=1)]
+    done = [_told(app, job, now) for job in jobs] + [_recorded(app, release, now) for release in releases]
     if all(done) and latest > since:
         with app.database.write() as tx:
             _mark_told(tx, ALL, "", now, latest)
-    return _send(app, background, now)
+    return send_waiting(app, background, now)
 
 
 def _told(app: App, job: Job, now: datetime) -> bool:
@@ -68,6 +56,28 @@ def _told(app: App, job: Job, now: datetime) -> bool:
         return False
     except Exception:  # noqa: BLE001  # a defect: tried at every tick it would make all others be told again with it
         logger().exception("report cannot be made", job=job.number)
+    return True
+
+
+def _touched_releases(tx: Connection, since: int) -> list[Release]:
+    event = schema.event.c
+    moved = select(event.entity_id).where(event.seq > since, event.entity == "release")
+    return ReleaseStore(tx).find(schema.release.c.id.in_(moved))
+
+
+def _recorded(app: App, release: Release, now: datetime) -> bool:
+    """Want the forge's record of a release as the release stands now."""
+    try:
+        with app.database.write() as tx:
+            fresh = ReleaseStore(tx).get(release.id) or release
+            wanted = deployment_of(app, tx, fresh)
+            if wanted is not None:
+                want(tx, wanted, now)
+    except (HeadwayError, SQLAlchemyError) as error:
+        logger().warning("deployment cannot be recorded yet", release=release.id, error=str(error))
+        return False
+    except Exception:  # noqa: BLE001  # a defect: the reports of others must be told all the same
+        logger().exception("deployment cannot be recorded", release=release.id)
     return True
 
 
@@ -95,7 +105,8 @@ def _settled_event(app: App) -> int:
         return _latest_event(tx)
 
 
-Lane = tuple[str, int, str]  # one living report: repository, change, project
+# One living report, or one status where no change is: repository, change, project, commit without a change.
+Lane = tuple[str, int | None, str, str]
 
 
 def _touched(tx: Connection, since: int) -> set[Lane]:
@@ -115,60 +126,78 @@ def _touched(tx: Connection, since: int) -> set[Lane]:
         .join(schema.attempt, attempt.task_id == task.id)
         .where(attempt.id.in_(select(event.entity_id).where(new, event.entity == "attempt"))),
     )
-    of_jobs = select(job.repo_id, job.change, job.project).where(job.id.in_(jobs), job.change.is_not(None))
+    of_jobs = select(job.repo_id, job.change, job.project, job.commit).where(job.id.in_(jobs))
     of_releases = select(release.repo_id, release.change, release.project).where(
         release.id.in_(select(event.entity_id).where(new, event.entity == "release")), release.change.is_not(None)
     )
-    return {(row[0], int(row[1]), row[2]) for query in (of_jobs, of_releases) for row in tx.execute(query)}
+    lanes = {_lane(*row) for row in tx.execute(of_jobs)} | {(*row, "") for row in tx.execute(of_releases)}
+    return {lane for lane in lanes if lane[1] is not None or lane[0] in _far_repos(tx)}
+
+
+def _lane(repo_id: str, change: int | None, project: str, commit: str) -> Lane:
+    return (repo_id, change, project, "" if change is not None else commit)
+
+
+def _lane_of(job: Job) -> Lane:
+    return _lane(job.repo_id, job.change, job.project, job.commit)
+
+
+def _far_repos(tx: Connection) -> set[str]:
+    return set(tx.execute(select(schema.repo.c.id).where(schema.repo.c.forge != LOCAL)).scalars())
 
 
 def _outdated(tx: Connection, now: datetime) -> set[Lane]:
     """Return the reports of live jobs whose times and curves have grown old."""
-    store = JobStore(tx)
-    lanes = {(job.repo_id, job.change, job.project) for job in (*store.unfinished(), *store.unsettled()) if job.change}
+    store, far = JobStore(tx), _far_repos(tx)
+    jobs = (*store.unfinished(), *store.unsettled())
+    lanes = {_lane_of(job) for job in jobs if job.change is not None or job.repo_id in far}
     if not lanes:
         return lanes
     told = schema.outbox.c
     rows = tx.execute(
-        select(told.coalesce_key).where(told.kind == "told", told.told_at > now - LIVE_EVERY),
-    ).scalars()
-    fresh = set(rows)
+        select(told.coalesce_key, told.repo_id, told.told_at).where(
+            told.kind == "told", told.told_at > now - FAR_LIVE_EVERY
+        ),
+    )
+    fresh = {
+        row.coalesce_key for row in rows if row.told_at > now - (FAR_LIVE_EVERY if row.repo_id in far else LIVE_EVERY)
+    }
     return {lane for lane in lanes if _told_key(lane) not in fresh}
 
 
 def _of_lane(lane: Lane) -> tuple[ColumnElement[bool], ...]:
-    repo_id, change, project = lane
-    return (schema.job.c.repo_id == repo_id, schema.job.c.change == change, schema.job.c.project == project)
+    repo_id, change, project, commit = lane
+    where = (schema.job.c.repo_id == repo_id, schema.job.c.project == project)
+    if change is None:
+        return (*where, schema.job.c.change.is_(None), schema.job.c.commit == commit)
+    return (*where, schema.job.c.change == change)
 
 
 ALL = "told:*"
 
 
 def _told_key(lane: Lane) -> str:
-    return f"told:{lane[0]}:{lane[1]}:{lane[2]}"
+    repo_id, change, project, commit = lane
+    return f"told:{repo_id}:{commit if change is None else change}:{project}"
 
 
 def _report(app: App, job: Job, now: datetime) -> None:
     with app.database.read() as tx:
         seq = _latest_event(tx)
-        fresh = JobStore(tx).get(job.id)
-        view = view_job(app, tx, fresh)
-        hidden = SecretStore(tx).all_values(job.repo_id)
-    report = render(view, secrets=hidden)
+        store = JobStore(tx)
+        fresh = store.get(job.id)
+        project = store.plan(fresh.plan_id).project
+        hidden = tuple(SecretStore(tx).all_values(job.repo_id))
+        view = redacted(view_job(app, tx, fresh), hidden) if hidden else view_job(app, tx, fresh)
+    report = render(view)
+    status = status_of(fresh, view, report, project)
+    is_live = status.state is StatusState.PENDING
     with app.database.write() as tx:
         if fresh.change is not None:
-            want(
-                tx,
-                WantedComment(
-                    repo_id=job.repo_id,
-                    number=fresh.change,
-                    marker=report.marker,
-                    body=report.body,
-                ),
-                now,
-            )
-            want(tx, _status(app, fresh, view, report), now)
-            _mark_told(tx, _told_key((job.repo_id, fresh.change, job.project)), job.repo_id, now, seq)
+            comment = WantedComment(repo_id=job.repo_id, number=fresh.change, marker=report.marker, body=report.body)
+            want(tx, comment, now, is_live=is_live or (view.release is not None and not view.release.state.is_final))
+        want(tx, status, now, is_live=is_live)
+        _mark_told(tx, _told_key(_lane_of(fresh)), job.repo_id, now, seq)
 
 
 def _mark_told(tx: Connection, key: str, repo_id: str, now: datetime, seq: int) -> None:
@@ -188,77 +217,3 @@ def _mark_told(tx: Connection, key: str, repo_id: str, now: datetime, seq: int) 
                 told_seq=seq,
             ),
         )
-
-
-def _status(app: App, job: Job, view: ReportView, report: Report) -> WantedStatus:
-    state = _STATES.get(view.state)
-    if state is None:
-        # A release says nothing about whether the change may be merged: the verdict does.
-        is_green = view.verdict is not None and view.verdict.allows_merge
-        state = StatusState.SUCCESS if is_green else StatusState.FAILURE
-    if state is StatusState.SUCCESS and job.state is not JobState.SUCCEEDED:
-        state = StatusState.ERROR
-    return WantedStatus(
-        repo_id=job.repo_id,
-        sha=job.commit,
-        context=context(job.project),
-        state=state,
-        title=report.headline,
-        url=job_url(app, job.number),
-        external_id=job.id,
-    )
-
-
-def _send(app: App, background: Background, now: datetime) -> bool:
-    """Send what does not stand yet: here at once, to a forge over the network beside the loops, in order."""
-    table, repo = schema.outbox.c, schema.repo.c
-    with app.database.read() as tx:
-        rows = tx.execute(
-            select(schema.outbox, repo.forge)
-            .join(schema.repo, repo.id == table.repo_id)
-            .where(table.want_rev > table.sent_rev, table.dead == "", table.next_at <= now)
-            .order_by(table.next_at)
-            .limit(50),
-        ).all()
-    near = [row for row in rows if row.forge == LOCAL]
-    for row in near:
-        _send_one(app, row)
-    far: dict[str, list[Row[Any]]] = {}
-    for row in rows:
-        if row.forge != LOCAL:
-            far.setdefault(row.repo_id, []).append(row)
-    for repo_id, waiting in far.items():
-        # One after the other for a repository: GitHub asks for writes in series.
-        background.run(f"send:{repo_id}", partial(_send_all, app, waiting))
-    return bool(near)
-
-
-def _send_all(app: App, rows: list[Row[Any]]) -> None:
-    for row in rows:
-        _send_one(app, row)
-
-
-def _send_one(app: App, row: Row[Any]) -> None:
-    table = schema.outbox.c
-    values: dict[str, object]
-    try:
-        wanted = msgspec.convert(row.want_body, KINDS[row.kind])
-        receipt = forge_of(app, row.repo_id).deliver(wanted)
-    except Throttled as error:
-        values = {"next_at": error.until}
-    except NotFound as error:
-        values = {"dead": error.message}
-    except Exception as error:  # noqa: BLE001  # one that cannot be sent must not hold up all others
-        logger().warning("not delivered", what=row.coalesce_key, error=str(error))
-        # A forge that is away comes back, and what is wanted must then stand there soon.
-        is_away = isinstance(error, HeadwayError) and error.retryable
-        wait = timedelta(seconds=min(2.0 ** (row.tries + 1), 60.0 if is_away else 300.0))
-        values = {"tries": row.tries + 1, "next_at": app.clock.now() + wait}
-        if row.tries + 1 >= MAX_TRIES and not is_away:
-            values["dead"] = str(error)[:2000] or type(error).__name__
-    else:
-        values = {"sent_rev": row.want_rev, "remote_id": receipt.remote_id, "tries": 0}
-    with app.database.write() as tx:
-        # Something newer may be wanted by now: what became of the older says nothing of that.
-        is_same = () if "sent_rev" in values else (table.want_rev == row.want_rev,)
-        tx.execute(update(schema.outbox).where(table.coalesce_key == row.coalesce_key, *is_same).values(**values))

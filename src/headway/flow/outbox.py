@@ -24,12 +24,16 @@ KINDS: dict[str, type[WantedComment | WantedStatus | WantedReaction | WantedDepl
 }
 
 
-def want(tx: Connection, wanted: Wanted, at: datetime) -> bool:
-    """Make this the wanted state; return whether it differs from what was wanted before."""
+def want(tx: Connection, wanted: Wanted, at: datetime, *, is_live: bool = False) -> bool:
+    """Make this the wanted state; return whether it differs from what was wanted before.
+
+    `is_live` is said of what will change again by itself soon: it waits for its place's next turn at the forge, where
+    what has ended goes at once.
+    """
     kind, key = _key(wanted)
     body = msgspec.json.decode(msgspec.json.encode(wanted))  # as it will be read back: lists, no tuples
     known = tx.execute(
-        select(schema.outbox.c.want_body, schema.outbox.c.want_rev).where(schema.outbox.c.coalesce_key == key),
+        select(schema.outbox).where(schema.outbox.c.coalesce_key == key),
     ).first()
     if known is None:
         tx.execute(
@@ -44,11 +48,12 @@ def want(tx: Connection, wanted: Wanted, at: datetime) -> bool:
         return True
     if known.want_body == body:
         return False
-    tx.execute(
-        update(schema.outbox)
-        .where(schema.outbox.c.coalesce_key == key)
-        .values(want_body=body, want_rev=known.want_rev + 1, next_at=at, tries=0, dead=""),
-    )
+    values = {"want_body": body, "want_rev": known.want_rev + 1, "next_at": at, "dead": ""}
+    if known.dead:
+        values["tries"] = 0
+    elif is_live or known.tries:
+        values["next_at"] = max(at, known.next_at)
+    tx.execute(update(schema.outbox).where(schema.outbox.c.coalesce_key == key).values(**values))
     return True
 
 
@@ -61,4 +66,6 @@ def _key(wanted: Wanted) -> tuple[str, str]:
         case WantedReaction():
             return "reaction", f"reaction:{wanted.repo_id}:{wanted.comment_id}:{wanted.content}"
         case WantedDeployment():
-            return "deployment", f"deployment:{wanted.repo_id}:{wanted.environment}:{wanted.sha}"
+            # A release is one record; the same commit may be released again, and is put back by a release of its own.
+            of = wanted.payload.get("release") or wanted.sha
+            return "deployment", f"deployment:{wanted.repo_id}:{wanted.environment}:{of}"

@@ -15,7 +15,7 @@ from headway.flow.notify import notify_released
 from headway.flow.outbox import want
 from headway.flow.registering import model_folder
 from headway.flow.repos import git_at
-from headway.forges.model import WantedComment, WantedDeployment
+from headway.forges.model import WantedComment
 from headway.ids import checked_name, new_id
 from headway.jobs.store import JobStore
 from headway.logs import logger
@@ -55,12 +55,12 @@ def _reconcile(app: App) -> None:
 
 
 def _step_one(app: App, background: Background, release: Release) -> None:
-    candidate, version = candidate_of(app, release)
+    candidate, _ = candidate_of(app, release)
     now = app.clock.now()
     with app.database.write() as tx:
         moved, action = step_release(tx, release, candidate, now=now, tested=read_tested(app, release))
         if moved.state is not release.state or moved.step != release.step:
-            _follow_up(app, tx, moved, version)
+            _follow_up(app, tx, moved)
     if moved.state is not release.state and moved.job_id:
         background.run(f"tell {release.id} {moved.state}", partial(_tell, app, moved))
     if action.do is Do.RUN_TEST:
@@ -144,16 +144,7 @@ def _tested_path(app: App, release: Release) -> Path:
     return app.data / "releases" / f"{checked_name(release.id, what='release')}.json"
 
 
-_DEPLOYMENT_STATES = {
-    ReleaseState.LOADING: "in_progress",
-    ReleaseState.CANARY: "in_progress",
-    ReleaseState.PROMOTED: "success",
-    ReleaseState.ROLLING_BACK: "failure",
-    ReleaseState.FAILED: "failure",
-}
-
-
-def _follow_up(app: App, tx: Connection, release: Release, version: ModelVersion) -> None:
+def _follow_up(app: App, tx: Connection, release: Release) -> None:
     """What a new state means outside serving, in the transaction that makes it."""
     now = app.clock.now()
     registry = RegistryStore(tx, app.clock)
@@ -173,20 +164,6 @@ def _follow_up(app: App, tx: Connection, release: Release, version: ModelVersion
             number=release.previous,
             actor="headway",
             reason=f"release {release.id} rolled back: {release.reason}",
-        )
-    state = _DEPLOYMENT_STATES.get(release.state)
-    if state is not None:
-        want(
-            tx,
-            WantedDeployment(
-                repo_id=release.repo_id,
-                sha=release.commit,
-                environment=release.environment,
-                state=state,
-                description=f"{title}: {release.state.value} {release.reason}".strip()[:140],
-                payload={"run": version.run_id, "digest": version.digest, "release": release.id},
-            ),
-            now,
         )
     if release.change is None:
         return

@@ -80,6 +80,22 @@ class PostedComment:
     edited_at: datetime | None = None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EnvironmentRules:
+    """What a forge's own settings ask of a deployment to an environment: nobody but us holds ours to it.
+
+    GitHub's protection rules stop jobs of its workflows and no deployment that is made through its API.
+    """
+
+    name: str
+    reviewers: tuple[str, ...] = ()  # people; any one of them and of the teams suffices
+    teams: tuple[str, ...] = ()  # ORGANISATION/TEAM
+    prevents_self_review: bool = False
+    wait_minutes: int = 0  # between asking and deploying
+    protected_branches_only: bool = False
+    branches: tuple[str, ...] | None = None  # patterns of those that may be deployed; None = all
+
+
 # --- events: what a forge tells us -------------------------------------------------------------
 
 
@@ -248,8 +264,9 @@ class WantedDeployment:
     environment: str
     state: str  # queued | in_progress | success | failure | inactive
     description: str
-    url: str = ""
-    payload: dict[str, str] = field(default_factory=dict)
+    url: str = ""  # where the environment answers
+    log_url: str = ""  # where its story is told
+    payload: dict[str, str] = field(default_factory=dict)  # `release` tells two records of one commit apart
 
 
 Wanted = WantedComment | WantedStatus | WantedReaction | WantedDeployment

@@ -9,7 +9,7 @@ from sqlalchemy import select, update
 
 from headway.db import schema
 from headway.errors import Unreachable
-from headway.flow import deliver
+from headway.flow import deliver, sending
 from headway.flow.outbox import want
 from headway.forges.local import LocalForge
 from headway.forges.model import Receipt, StatusState, Wanted, WantedComment, WantedReaction, WantedStatus
@@ -93,7 +93,7 @@ def test_a_defect_ends_and_an_outage_does_not(story: Story) -> None:
     forge.refusals = {WantedComment: ValueError("never"), WantedStatus: Unreachable("away")}
     _want(story, _comment(story, "x"))
     _want(story, _status(story, "x"))
-    for _ in range(deliver.MAX_TRIES + 3):
+    for _ in range(sending.MAX_TRIES + 3):
         deliver.step(story.app, story.background)
         story.clock.forward(301)
     dead = {row.kind: row.dead for row in _rows(story)}

@@ -14,18 +14,20 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from headway.clock import Clock
 
-# Four fifths of what is allowed: others may use the same installation.
-POINTS_A_MINUTE = 720
-CONTENTS_A_MINUTE = 60
-CONTENTS_AN_HOUR = 400
+# A bucket that is full gives what it holds at once and what flows in besides: both together are what GitHub allows in
+# any minute or hour, wherever that begins.
+POINTS_HELD, POINTS_A_MINUTE = 180, 720
+CONTENTS_HELD, CONTENTS_A_MINUTE = 20, 60
+CONTENTS_HELD_FOR_AN_HOUR, CONTENTS_AN_HOUR = 100, 400
 WRITE_COSTS = 5
 
 
 @dataclass(slots=True)
 class Bucket:
-    """So many tokens at most, filled evenly over a period."""
+    """So many tokens at most; `flow` of them come in over a period, evenly."""
 
     size: float
+    flow: float
     period: timedelta
     level: float
     at: datetime
@@ -35,14 +37,14 @@ class Bucket:
         self._fill(now)
         if self.level >= cost:
             return timedelta()
-        return self.period * ((cost - self.level) / self.size)
+        return self.period * ((cost - self.level) / self.flow)
 
     def take(self, cost: float) -> None:
         """Pay; only after `wait_for` returned zero."""
         self.level -= cost
 
     def _fill(self, now: datetime) -> None:
-        self.level = min(self.size, self.level + self.size * ((now - self.at) / self.period))
+        self.level = min(self.size, self.level + self.flow * ((now - self.at) / self.period))
         self.at = now
 
 
@@ -54,10 +56,11 @@ class Budget:
         now = clock.now()
         self._clock = clock
         self._lock = threading.Lock()
-        self._points = Bucket(POINTS_A_MINUTE, timedelta(minutes=1), POINTS_A_MINUTE, now)
+        minute, hour = timedelta(minutes=1), timedelta(hours=1)
+        self._points = Bucket(POINTS_HELD, POINTS_A_MINUTE, minute, POINTS_HELD, now)
         self._contents = (
-            Bucket(CONTENTS_A_MINUTE, timedelta(minutes=1), CONTENTS_A_MINUTE, now),
-            Bucket(CONTENTS_AN_HOUR, timedelta(hours=1), CONTENTS_AN_HOUR, now),
+            Bucket(CONTENTS_HELD, CONTENTS_A_MINUTE, minute, CONTENTS_HELD, now),
+            Bucket(CONTENTS_HELD_FOR_AN_HOUR, CONTENTS_AN_HOUR, hour, CONTENTS_HELD_FOR_AN_HOUR, now),
         )
         self._silent_until: datetime | None = None
         self._times_told = 0

@@ -47,6 +47,9 @@ class Checks:
             return self._commit_status(name, wanted, access)
         key = (name, wanted.sha, wanted.context)
         known = self._ids.pop(key, None)
+        if wanted.state is not StatusState.PENDING:
+            # A merge waits for this one: a request that was cut off may have made a newer run since, which would count.
+            known = None
         found = known if known is not None else self._find(name, wanted, access)
         body = check_body(wanted)
         if found is None:

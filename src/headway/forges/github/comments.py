@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import TYPE_CHECKING
 
 from headway.errors import NotFound
@@ -90,8 +91,14 @@ class Comments:
         return self._me
 
     def _find(self, name: str, wanted: WantedComment, access: Access) -> int | None:
-        for page in self._api.pages(f"/repos/{name}/issues/{wanted.number}/comments", access):
-            for comment in to_list(page, Comment, "comments"):
-                if (comment.body or "").startswith(wanted.marker) and self.is_ours(comment, access):
-                    return comment.id
-        return None
+        """Return our comment with this marker; a second one, made by a request that came late, is taken away."""
+        ours = [
+            comment.id
+            for page in self._api.pages(f"/repos/{name}/issues/{wanted.number}/comments", access)
+            for comment in to_list(page, Comment, "comments")
+            if (comment.body or "").startswith(wanted.marker) and self.is_ours(comment, access)
+        ]
+        for extra in ours[1:]:
+            with contextlib.suppress(NotFound):
+                self._api.send("DELETE", f"/repos/{name}/issues/comments/{extra}", access, None)
+        return ours[0] if ours else None

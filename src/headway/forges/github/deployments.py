@@ -34,7 +34,7 @@ class Deployments:
         there = self._list(path, wanted, access)
         ours = next((each for each in there if each.sha == wanted.sha and is_same(each, wanted)), None)
         if ours is None:
-            ours = self._create(path, wanted, access)
+            ours = self._create(path, wanted, access, before=self._serving(path, there, access))
         if ours.sha != wanted.sha:
             raise Conflict(f"GitHub recorded a deployment of {ours.sha}, not of {wanted.sha}")
         self._say(f"{path}/{ours.id}/statuses", wanted, access)
@@ -46,7 +46,7 @@ class Deployments:
         answer = self._api.get(path, access, environment=wanted.environment, task=TASK, per_page=LOOKED_AT)
         return to_list(answer.data, Deployment, "deployments")
 
-    def _create(self, path: str, wanted: WantedDeployment, access: Access) -> Deployment:
+    def _create(self, path: str, wanted: WantedDeployment, access: Access, *, before: int | None) -> Deployment:
         body = {
             "ref": wanted.sha,  # the whole commit: a branch could move
             "task": TASK,
@@ -54,7 +54,7 @@ class Deployments:
             "required_contexts": [],  # judged by our own gates, before anything is deployed
             "environment": wanted.environment,
             "description": wanted.description[:LONGEST_DESCRIPTION],
-            "payload": wanted.payload,
+            "payload": wanted.payload | ({"previous_deployment": str(before)} if before is not None else {}),
             "transient_environment": False,
             "production_environment": wanted.environment in ("production", "prod"),
         }
@@ -71,17 +71,26 @@ class Deployments:
             return
         body = {"state": wanted.state, "description": said, "environment": wanted.environment, "auto_inactive": False}
         if wanted.url:
-            body |= {"environment_url": wanted.url, "log_url": wanted.url}
+            body["environment_url"] = wanted.url
+        if wanted.log_url or wanted.url:
+            body["log_url"] = wanted.log_url or wanted.url
         self._api.send("POST", path, access, body, is_content=True)
+
+    def _serving(self, path: str, there: list[Deployment], access: Access) -> int | None:
+        """Return the number of the deployment that stands as successful now: the one that is replaced."""
+        return next((each.id for each in there if self._state(path, each, access) == "success"), None)
+
+    def _state(self, path: str, deployment: Deployment, access: Access) -> str:
+        answer = self._api.get(f"{path}/{deployment.id}/statuses", access, per_page=1)
+        latest = to_list(answer.data, DeploymentState, "deployment statuses")
+        return latest[0].state if latest else ""
 
     def _retire(self, path: str, others: list[Deployment], access: Access) -> None:
         """Mark what was replaced as inactive: GitHub does so by itself only outside production."""
         for other in others:
-            status = f"{path}/{other.id}/statuses"
-            latest = to_list(self._api.get(status, access, per_page=1).data, DeploymentState, "deployment statuses")
-            if latest and latest[0].state == "success":
+            if self._state(path, other, access) == "success":
                 body = {"state": "inactive", "description": "replaced", "auto_inactive": False}
-                self._api.send("POST", status, access, body, is_content=True)
+                self._api.send("POST", f"{path}/{other.id}/statuses", access, body, is_content=True)
 
 
 def is_same(deployment: Deployment, wanted: WantedDeployment) -> bool:

@@ -12,6 +12,7 @@ from headway.forges.github.api import GitHubApi
 from headway.forges.github.checks import Checks
 from headway.forges.github.comments import Comments
 from headway.forges.github.deployments import Deployments
+from headway.forges.github.environments import Environments
 from headway.forges.github.missed import Missed
 from headway.forges.github.payloads import Pull, RepoRef, change_of, number_of, repo_id, to_type
 from headway.forges.github.polling import Poller, open_heads
@@ -23,6 +24,7 @@ from headway.forges.github.webhook import NAME, open_delivery
 from headway.forges.head_store import HeadStore
 from headway.forges.model import (
     Change,
+    EnvironmentRules,
     Event,
     EventPage,
     Permission,
@@ -71,6 +73,7 @@ class GitHubForge:
         self._comments = Comments(self.api, self.tokens)
         self._checks = Checks(self.api, self.tokens)
         self._deployments = Deployments(self.api)
+        self._environments = Environments(self.api)
         # An App whose webhooks come in here can also say which of them did not.
         missed = Missed(self.api, self.tokens, clock, bot=self.bot) if config.app and config.webhook_secrets else None
         self._poller = Poller(self.api, self._comments, clock, missed=missed)
@@ -211,6 +214,25 @@ class GitHubForge:
         """
         repo, access = self._of(repo_id)
         return self._poller.branch_tip(repo, check_branch_name(branch), access)
+
+    def environment(self, repo_id: str, name: str) -> EnvironmentRules | None:
+        """Return how an environment is protected in GitHub's settings now; None where there is none of that name."""
+        repo, access = self._of(repo_id)
+        return self._environments.rules(repo.name, name, access)
+
+    def is_protected(self, repo_id: str, branch: str) -> bool:
+        """Whether a branch has protection rules now."""
+        repo, access = self._of(repo_id)
+        return self._environments.is_protected(repo.name, branch, access)
+
+    def is_member(self, repo_id: str, team: str, user: str) -> bool:
+        """Whether somebody is in a team, ORGANISATION/TEAM, now.
+
+        Raises:
+            Refused: GitHub does not let us look.
+        """
+        _, access = self._of(repo_id)
+        return self._environments.is_member(team, user, access)
 
     def access(self, repo_id: str) -> tuple[Repo, Access]:
         """Return a repository and the access that serves it, for questions that only GitHub has."""
