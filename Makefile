@@ -66,6 +66,14 @@ test-moving: setup-dev ## a real MLflow server moves in, and out again as Parque
 attacks: setup-dev ## every published attack on MLflow's server against a running Headway, with the table: N of N refused
 	HEADWAY_ATTACKS_TABLE=1 $(BIN)/python -m pytest -q -p no:randomly tests/attacks
 
+.PHONY: fuzz
+FUZZ_SECONDS ?= 30
+fuzz: $(UV) ## every reader of what strangers send under atheris, FUZZ_SECONDS each (Linux, CPython 3.11)
+	@test -x .fuzz/bin/python || $(UV) venv --quiet --python 3.11 .fuzz
+	$(UV) pip install --quiet --python .fuzz/bin/python --require-hashes -r requirements/core.txt -r tests/fuzz/requirements.txt
+	$(UV) pip install --quiet --python .fuzz/bin/python --no-deps -e .
+	.fuzz/bin/python tests/fuzz/run.py --seconds $(FUZZ_SECONDS)
+
 conformance: setup-dev ## the conformance suite against a real MLflow server and Headway, with every difference
 	$(BIN)/python tests/conformance/compare.py
 
@@ -115,4 +123,4 @@ lock: $(UV) ## resolve the locked requirements again
 	$(UV) pip compile --quiet --generate-hashes --universal --python-version 3.11 --all-extras -c requirements/core.txt -o requirements/dev.txt pyproject.toml requirements/dev.in
 
 clean: ## remove environments and caches
-	rm -rf $(VENV) .demo .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) .fuzz .demo .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 Whole = Annotated[int, msgspec.Meta(ge=1, le=2**31 - 1)]  # what a database takes for a number
+Instant = Annotated[datetime, msgspec.Meta(tz=True)]  # compared with our clock, which no time without a zone can be
 GHOST = "ghost"  # GitHub's own name for an account that is gone
 
 
@@ -62,10 +63,10 @@ class Pull(msgspec.Struct, frozen=True, kw_only=True):
     base: Ref
     html_url: str = ""
     user: User | None = None
-    merged_at: datetime | None = None
+    merged_at: Instant | None = None
     merge_commit_sha: str | None = None
-    created_at: datetime | None = None
-    updated_at: datetime | None = None
+    created_at: Instant | None = None
+    updated_at: Instant | None = None
 
 
 class ViaApp(msgspec.Struct, frozen=True, kw_only=True):
@@ -78,8 +79,8 @@ class Comment(msgspec.Struct, frozen=True, kw_only=True):
     """A comment on an issue or pull request."""
 
     id: int
-    created_at: datetime
-    updated_at: datetime
+    created_at: Instant
+    updated_at: Instant
     body: str | None = ""
     user: User | None = None
     issue_url: str = ""
@@ -90,7 +91,7 @@ class Comment(msgspec.Struct, frozen=True, kw_only=True):
 class PullMark(msgspec.Struct, frozen=True, kw_only=True):
     """What tells an issue that is a pull request from others."""
 
-    merged_at: datetime | None = None
+    merged_at: Instant | None = None
 
 
 class Issue(msgspec.Struct, frozen=True, kw_only=True):
