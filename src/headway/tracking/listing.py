@@ -96,9 +96,15 @@ def compare(have: Any, op: str, want: Any) -> bool:
 @functools.lru_cache(maxsize=256)
 def like(pattern: str, *, is_exact: bool) -> re.Pattern[str]:
     """Return a LIKE pattern as a regular expression."""
-    # Each run of wildcards becomes one possessive-free step; `%%%` must not cost more than `%`.
-    parts = [{"%": ".*?", "_": "."}.get(letter, re.escape(letter)) for letter in re.sub("%+", "%", pattern)]
-    return re.compile("".join(parts) + r"\Z", re.DOTALL | (re.NOFLAG if is_exact else re.IGNORECASE))
+    first, *others = [
+        "".join("." if letter == "_" else re.escape(letter) for letter in part)
+        for part in re.sub("%+", "%", pattern).split("%")
+    ]
+    # Where the piece after a wildcard fits first is as good a place as any, so it is never looked for again: with
+    # trying every combination, `%a%a%a%b` on a long text of a's would hold the server for years.
+    middle = "".join(f"(?>.*?{part})" for part in others[:-1])
+    last = rf".*?{others[-1]}" if others else ""
+    return re.compile(rf"{first}{middle}{last}\Z", re.DOTALL | (re.NOFLAG if is_exact else re.IGNORECASE))
 
 
 def _sorted(found: list[Experiment], order_by: Sequence[str]) -> list[Experiment]:
