@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from sqlalchemy import Connection
 
 from headway.app import App
 from headway.errors import Conflict, HeadwayError
+from headway.flow import environment_gate
 from headway.flow.background import Background
 from headway.flow.notify import notify_released
 from headway.flow.outbox import want
@@ -23,6 +25,7 @@ from headway.pipelines.source import write_source
 from headway.projects.model import DeploySpec
 from headway.registry.model import ModelVersion, VersionState
 from headway.registry.store import RegistryStore
+from headway.reports.escape import inline
 from headway.serving.model import Release, ReleaseState, Route
 from headway.serving.model_test import run_model_test
 from headway.serving.reconcile import reconcile
@@ -57,6 +60,10 @@ def _reconcile(app: App) -> None:
 def _step_one(app: App, background: Background, release: Release) -> None:
     candidate, _ = candidate_of(app, release)
     now = app.clock.now()
+    if environment_gate.held(app, background, release):
+        # One approval more than it has: it goes through staging, and waits there.
+        spec = replace(candidate.spec, approvals=len(release.approved_by) + 1)
+        candidate = replace(candidate, spec=spec)
     with app.database.write() as tx:
         moved, action = step_release(tx, release, candidate, now=now, tested=read_tested(app, release))
         if moved.state is not release.state or moved.step != release.step:
@@ -167,7 +174,8 @@ def _follow_up(app: App, tx: Connection, release: Release) -> None:
         )
     if release.change is None:
         return
-    text = _needed(release, title)
+    look = environment_gate.read_look(app, release)
+    text = _needed(release, title, look)
     if text:
         marker = f"<!-- headway:{release.state.value} release={release.id} -->"
         body = f"{marker}\n{text}"
@@ -175,14 +183,19 @@ def _follow_up(app: App, tx: Connection, release: Release) -> None:
         want(tx, wanted, now)
 
 
-def _needed(release: Release, title: str) -> str:
+def _needed(release: Release, title: str, look: environment_gate.Look | None) -> str:
     """Text for a person who must act and may have left: an approval, a rollback, a failure."""
     match release.state:
         case ReleaseState.WAITING:
             test = f"\n\n{release.test_output}" if release.test_output else ""
+            needs = (
+                look.who
+                if look is not None and look.who
+                else environment_gate.needs(None, release.spec or DeploySpec())
+            )
             return (
                 f"### ⏸ {title} works in staging and waits for approval to {release.environment}{test}"
-                f"\n\nA maintainer lets it go on with\n\n    /approve"
+                f"\n\nIt needs {inline(needs, limit=500)}. It goes on with\n\n```text\n/approve @{release.commit}\n```"
             )
         case ReleaseState.ROLLING_BACK:
             back = f" to v{release.previous}" if release.previous is not None else ""

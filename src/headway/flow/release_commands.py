@@ -14,6 +14,7 @@ from headway.commands.store import CommandStore
 from headway.db import schema
 from headway.environments.model import Tier
 from headway.errors import Conflict, NotFound, Refused, UsageError
+from headway.flow import environment_gate
 from headway.flow.grants import grant
 from headway.flow.model import JobResult
 from headway.flow.named import named_job
@@ -59,11 +60,12 @@ def deploy(app: App, command: Command) -> str:
         )
     check_release(app, command, found.spec, environment)
     spec = rules_for(found.spec, environment)
+    needed = environment_gate.needs(environment_gate.check_asked(app, found.job, environment), spec) or "no approval"
     weights = " → ".join(f"{each.weight} %" for each in spec.steps)
     if command.dry_run:
         return (
             f"would release the model of job #{found.job.number} to {environment} by {weights}, "
-            f"with {spec.approvals} approvals, through target {spec.target}"
+            f"with {needed}, through target {spec.target}"
         )
     app.target(spec.target)
     _check_owner(app, deployment_name(found.job.project, environment), command.repo_id)
@@ -93,7 +95,8 @@ def deploy(app: App, command: Command) -> str:
         spec=spec,
         rules_commit=found.rules_commit,
     )
-    answer = f"releasing {version.model} v{version.number} (job #{found.job.number}) to {environment}: {weights}"
+    what = f"{version.model} v{version.number} (job #{found.job.number})"
+    answer = f"releasing {what} to {environment}: {weights}; needs {needed}"
     with app.database.write() as tx:
         _end_older(tx, release, command.actor)
         ReleaseStore(tx).add(release, actor=command.actor)
@@ -227,6 +230,7 @@ def approve(app: App, command: Command) -> str:
     rules = _spec_now(app, release)
     _check_rules(release, rules)
     check_release(app, command, rules, release.environment)
+    environment_gate.check_approver(app, release, command.actor)
     candidate, _ = candidate_of(app, release)
     reviewers = {name.lstrip("@").casefold() for name in candidate.spec.reviewers}
     if reviewers and command.actor.casefold() not in reviewers:

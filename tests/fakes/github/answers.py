@@ -133,7 +133,8 @@ def _branch(world: GitHubWorld, asked: Asked) -> Answer:
     sha = world.branches.get(asked.parameters["branch"])
     if sha is None:
         return missing("Branch not found")
-    facts = {"name": asked.parameters["branch"], "commit": {"sha": sha}}
+    branch = asked.parameters["branch"]
+    facts = {"name": branch, "commit": {"sha": sha}, "protected": branch in world.protected}
     return 200, oracle.overlay(oracle.sample("branch-with-protection"), facts)
 
 
@@ -239,6 +240,8 @@ def _dispatch(world: GitHubWorld, asked: Asked) -> Answer:
 
 
 def _user(world: GitHubWorld, asked: Asked) -> Answer:
+    if asked.who in ("app", "installation") or asked.who.endswith("[bot]"):
+        return 403, {"message": "Resource not accessible by integration"}
     return 200, oracle.overlay(oracle.sample("private-user"), world.user(asked.who))
 
 
@@ -501,7 +504,26 @@ def _delete_deployment(world: GitHubWorld, asked: Asked) -> Answer:
 
 def _environment(world: GitHubWorld, asked: Asked) -> Answer:
     found = world.environments.get(asked.parameters["environment_name"])
-    return missing() if found is None else (200, oracle.overlay(oracle.sample("environment"), found))
+    if found is None:
+        return missing()
+    shown = {name: value for name, value in found.items() if not name.startswith("_")}
+    return 200, oracle.overlay(oracle.sample("environment"), shown)
+
+
+def _branch_policies(world: GitHubWorld, asked: Asked) -> Answer:
+    found = world.environments.get(asked.parameters["environment_name"])
+    if found is None:
+        return missing()
+    policies = [{"id": n, "node_id": f"P{n}", "name": name} for n, name in enumerate(found.get("_branches", []), 1)]
+    return 200, {"total_count": len(policies), "branch_policies": policies}
+
+
+def _membership(world: GitHubWorld, asked: Asked) -> Answer:
+    if world.permissions.get("members") != "read":
+        return 403, {"message": "Resource not accessible by integration"}
+    if asked.parameters["username"] not in world.teams.get(asked.parameters["team_slug"], ()):
+        return missing()
+    return 200, {"url": f"{world.base}/x", "role": "member", "state": "active"}
 
 
 ANSWERS: dict[str, Callable[[GitHubWorld, Asked], Answer]] = {
@@ -550,4 +572,6 @@ ANSWERS: dict[str, Callable[[GitHubWorld, Asked], Answer]] = {
     "repos/create-deployment-status": _create_deployment_status,
     "repos/list-deployment-statuses": _deployment_statuses,
     "repos/get-environment": _environment,
+    "repos/list-deployment-branch-policies": _branch_policies,
+    "teams/get-membership-for-user-in-org": _membership,
 }

@@ -89,7 +89,9 @@ class GitHubWorld:
         self.statuses: list[dict[str, Any]] = []
         self.deployments: dict[int, dict[str, Any]] = {}
         self.deployment_statuses: dict[int, list[dict[str, Any]]] = {}
-        self.environments: dict[str, dict[str, Any]] = {}
+        self.environments: dict[str, dict[str, Any]] = {}  # "_branches": the patterns of a custom branch policy
+        self.teams: dict[str, tuple[str, ...]] = {}
+        self.protected: set[str] = {"main"}
         self.roles: dict[str, str] = {}
         self.deliveries: list[Delivered] = []
         self.dispatches: list[dict[str, Any]] = []
@@ -224,6 +226,47 @@ class GitHubWorld:
         }
         self.tell("merge_group", "checks_requested", merge_group=group, sender=self.user(actor))
         return sha
+
+    def protect_environment(
+        self,
+        name: str,
+        *,
+        reviewers: tuple[str, ...] = (),
+        teams: tuple[str, ...] = (),
+        no_self_review: bool = False,
+        wait_minutes: int = 0,
+        branches: tuple[str, ...] | None = None,
+        protected_only: bool = False,
+    ) -> None:
+        """Set an environment up as a person does in the settings."""
+        rules: list[dict[str, Any]] = []
+        if wait_minutes:
+            rules.append({"id": 1, "node_id": "R1", "type": "wait_timer", "wait_timer": wait_minutes})
+        if reviewers or teams:
+            people = [{"type": "User", "reviewer": self.user(each)} for each in reviewers]
+            people += [
+                {"type": "Team", "reviewer": oracle.overlay(oracle.sample("team"), {"slug": each, "name": each})}
+                for each in teams
+            ]
+            rules.append(
+                {
+                    "id": 2,
+                    "node_id": "R2",
+                    "type": "required_reviewers",
+                    "prevent_self_review": no_self_review,
+                    "reviewers": people,
+                }
+            )
+        policy = None
+        if branches is not None or protected_only:
+            rules.append({"id": 3, "node_id": "R3", "type": "branch_policy"})
+            policy = {"protected_branches": protected_only, "custom_branch_policies": branches is not None}
+        self.environments[name] = {
+            "name": name,
+            "protection_rules": rules,
+            "deployment_branch_policy": policy,
+            "_branches": list(branches or ()),
+        }
 
     def dispatch(self, name: str, payload: Mapping[str, object], *, actor: str = "ada") -> None:
         self.tell("repository_dispatch", name, client_payload=dict(payload), branch="main", sender=self.user(actor))
