@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from starlette.routing import Route
 
-from headway.api import about, changes, commands, deployments, jobs, models, people, runs, secrets, trash
+from headway.api import about, changes, commands, deployments, jobs, models, people, rehearsals, runs, secrets, trash
 from headway.api.answers import Handler, route
 from headway.api.imports import import_routes
 from headway.app import App
@@ -29,6 +29,7 @@ _TABLE: tuple[tuple[str, str, Role, Handler], ...] = (
     ("POST", "/repos/{repo}/changes/{number}/close", Role.CONTRIBUTOR, changes.close),
     ("POST", "/repos/{repo}/plan", Role.CONTRIBUTOR, commands.plan),
     ("POST", "/repos/{repo}/commands", Role.CONTRIBUTOR, commands.give),
+    ("POST", "/repos/{repo}/rehearsals", Role.MAINTAINER, rehearsals.try_event),
     ("GET", "/commands/{command}", Role.VIEWER, commands.show),
     ("GET", "/jobs", Role.VIEWER, jobs.list_jobs),
     ("GET", "/jobs/{job}", Role.VIEWER, jobs.show),

@@ -7,11 +7,16 @@ from typing import Annotated, Any
 
 import typer
 
+from headway.cli.ci_deploy import deploy
+from headway.cli.ci_report import report
+from headway.cli.ci_take import take
+from headway.cli.ci_train import train
 from headway.cli.client import connect
 from headway.cli.follow import follow, give
 from headway.cli.here import here, resolve
 from headway.cli.options import Detach, Json, OfChange
-from headway.errors import NotThereYet, UsageError
+from headway.cli.replay import replay
+from headway.errors import UsageError
 
 app = typer.Typer(help="One command in any CI system.", invoke_without_command=True)
 
@@ -60,12 +65,10 @@ def _first(names: tuple[str, ...]) -> str | None:
     return next((os.environ[name] for name in names if os.environ.get(name)), None)
 
 
-@app.command()
-def replay(event: Annotated[str, typer.Argument(help="A recorded event.")], as_json: Json = False) -> None:
-    """Carry out a recorded webhook event again."""
-    del event, as_json
-    raise NotThereYet(
-        "replaying events is not there yet",
-        cause="events of a forge are taken once, by their delivery id",
-        hint="headway ci --sha COMMIT --comment /train",
-    )
+app.command("take")(take)
+app.command("train")(train)
+app.command("report")(report)
+app.command("deploy")(deploy)
+
+
+app.command("replay")(replay)

@@ -66,6 +66,7 @@ VERBS: tuple[Listed, ...] = (
         "Look after", "space", "space:app", "where the bytes are (reclaim: give back what nothing needs)", is_bare=True
     ),
     _group("Look after", "retention", "retention:app", "how long things are kept (apply: now)", is_bare=True),
+    _verb("More", "replay", "replay", "what a recorded event of GitHub's would be read as, and would start"),
     _group("More", "ci", "ci:app", "one command in any CI, with its exit code", is_bare=True),
     _group("More", "data", "later:data", "list (comes later)"),
     _group("More", "import", "later:imports", "mlflow: take over another tracker; wandb, tensorboard come later"),

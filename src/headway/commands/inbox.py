@@ -100,6 +100,12 @@ class InboxStore:
         )
         return self._tx.execute(row).scalar()
 
+    def has(self, event: Event, *, forge: str, at: datetime) -> bool:
+        """Whether this happening is here already, under whatever delivery id: `add` would not keep it."""
+        table = schema.inbox.c
+        same = or_(table.body_key == self._key(event, forge=forge, at=at), table.delivery_id == event.delivery)
+        return self._tx.execute(select(table.id).where(table.forge == forge, same).limit(1)).scalar() is not None
+
     def _key(self, event: Event, *, forge: str, at: datetime) -> str:
         key = body_key(event)
         if not isinstance(event, Dispatched) or not event.identity:

@@ -7,26 +7,23 @@ from datetime import datetime, timedelta
 from functools import partial
 
 from headway.app import App
-from headway.commands.grammar import has_command, parse_comment
 from headway.commands.inbox import Delivery, InboxState, InboxStore
-from headway.commands.model import Answer, Command, CommandState, Origin, ParsedCommand, Verb
+from headway.commands.model import Command
 from headway.commands.store import CommandStore
 from headway.errors import HeadwayError, Throttled
 from headway.flow.background import Background
 from headway.flow.merging import after_merge, after_opening, after_push
 from headway.flow.outbox import want
 from headway.flow.pressed import after_press
-from headway.flow.projects import aliases
 from headway.flow.queued import after_queue
 from headway.flow.repos import forge_of
-from headway.flow.standing import doubtful_head, unnamed_production, wrong_commit
+from headway.flow.said import asks, understand
 from headway.flow.triggers import after_dispatch, after_label
 from headway.flow.watching import leave_change
 from headway.forges.head_store import HeadStore
 from headway.forges.local import NAME as LOCAL
 from headway.forges.model import (
     BranchPushed,
-    Change,
     ChangeLabelled,
     ChangeMoved,
     ChangeState,
@@ -39,7 +36,6 @@ from headway.forges.model import (
     WantedReaction,
 )
 from headway.forges.repo_store import RepoStore
-from headway.ids import new_id
 from headway.logs import logger
 
 _AWAY = timedelta(seconds=10)
@@ -67,17 +63,13 @@ def step(app: App, background: Background) -> bool:
 
 def _without_prose(app: App, told: tuple[Delivery, ...]) -> list[Delivery]:
     """Put what people merely say to each other aside in one go: a commit each would keep the webhook door waiting."""
-    prose = [each for each in told if isinstance(each.event, CommentCreated) and not _asks(each.event)]
+    prose = [each for each in told if isinstance(each.event, CommentCreated) and not asks(each.event)]
     if prose:
         with app.database.write() as tx:
             for each in prose:
                 InboxStore(tx).ignored(each.id, why="nothing in it is for us")
     aside = {each.id for each in prose}
     return [each for each in told if each.id not in aside]
-
-
-def _asks(event: CommentCreated) -> bool:
-    return not event.comment.is_ours and has_command(event.comment.body)
 
 
 def _read_all(app: App, entries: list[Delivery]) -> None:
@@ -199,75 +191,25 @@ def _read_head(app: App, event: ChangeMoved) -> bool:
 
 
 def _read_comment(app: App, event: CommentCreated, received_at: datetime) -> bool:
-    comment = event.comment
-    if not _asks(event):
+    if not asks(event):
         return False
-    fresh = forge_of(app, event.change.repo_id).get_change(event.change.repo_id, event.change.number)
-    change = event.change
-    knows_head = bool(change.head_sha)
-    if not knows_head:
-        # GitHub does not say at which commit a comment was made: what it may be for, the ledger says.
-        change = fresh
-        event = replace(event, change=change)
-    parsed = parse_comment(comment.body, aliases(app, change.repo_id, change.base_sha))
-    if not parsed:
-        return False
-    if fresh.state != "open" and not any(isinstance(each, ParsedCommand) and each.verb in _AFTER for each in parsed):
-        _say(
-            app, event, f"Change {change.number} is {fresh.state}: only /deploy, /approve, /rollback and /why act now."
-        )
-        return True
-    for each in parsed:
-        if isinstance(each, Answer):
-            _say(app, event, each.text, line=each.line)
-        elif not knows_head and (doubt := _doubt(app, change, each, min(comment.created_at, received_at))):
-            _say(app, event, doubt, line=each.line)
+    said = understand(app, event, received_at)
+    for line in said.lines:
+        if line.command is None:
+            _say(app, replace(event, change=said.change), line.answer, line=line.number)
         else:
-            _command(app, event, each)
-    return True
+            _give(app, line.command, event)
+    return bool(said.lines)
 
 
-def _doubt(app: App, change: Change, parsed: ParsedCommand, said_at: datetime) -> str:
-    return doubtful_head(app, change, parsed, said_at) or unnamed_production(change, parsed)
-
-
-_AFTER = frozenset({Verb.DEPLOY, Verb.APPROVE, Verb.ROLLBACK, Verb.WHY, Verb.HELP, Verb.STOP})
-
-
-def _command(app: App, event: CommentCreated, parsed: ParsedCommand) -> None:
-    change, comment = event.change, event.comment
-    head = change.head_sha  # as it stood when the comment was made
-    wrong = wrong_commit(change, parsed)
-    if wrong:
-        _say(app, event, f"{wrong}\n\n    /{parsed.verb} @{head}", line=parsed.line)
-        return
-    command = Command(
-        id=new_id(),
-        verb=parsed.verb,
-        origin=Origin.COMMENT,
-        repo_id=change.repo_id,
-        actor=comment.author,
-        at=app.clock.now(),
-        project=parsed.project,
-        change=change.number,
-        head_sha=head,
-        arguments=parsed.arguments,
-        environment=parsed.environment,
-        params=parsed.params,
-        reason=parsed.reason,
-        dry_run=parsed.dry_run,
-        comment_id=comment.id,
-        line=parsed.line,
-        state=CommandState.ACCEPTED,
+def _give(app: App, command: Command, event: CommentCreated) -> None:
+    seen = WantedReaction(
+        repo_id=command.repo_id, number=event.change.number, comment_id=event.comment.id, content="eyes"
     )
     with app.database.write() as tx:
         CommandStore(tx).add(command)
         # A sign that it is taken, as small as it can be: a comment would notify everybody.
-        want(
-            tx,
-            WantedReaction(repo_id=change.repo_id, number=change.number, comment_id=comment.id, content="eyes"),
-            app.clock.now(),
-        )
+        want(tx, seen, app.clock.now())
 
 
 def _say(app: App, event: CommentCreated, text: str, *, line: int = 0) -> None:
