@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Literal
 
-from headway.auth.model import NO_PROJECT, Principal, Reach, Role, Token, TokenKind, User
+from headway.auth.model import FORK, NO_PROJECT, Principal, Reach, Role, Token, TokenKind, User
 from headway.auth.tokens import PREFIX, TokenStore, TokenText, hash_secret, read_token
 from headway.auth.users import UserStore
 from headway.errors import Conflict, LoginNeeded
@@ -169,6 +169,7 @@ def principal_of(token: Token, user: User | None) -> Principal:
         experiment_id=token.experiment_id,
         fence=token.fence,
         project=token.project,
+        is_confined=token.kind is TokenKind.ATTEMPT and token.label == FORK,
         reach=reach,
     )
 

@@ -7,6 +7,8 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import IntEnum, StrEnum
 
+# The label of the token of an attempt that runs a fork's code.
+FORK = "fork"
 # What was made by hand and put nowhere: the server-wide role decides.
 NO_PROJECT = ""
 
@@ -57,6 +59,7 @@ class Principal:
     experiment_id: str | None = None
     fence: int = 0
     project: str = NO_PROJECT  # the token's own: what it makes belongs there
+    is_confined: bool = False  # an attempt of a fork's code: it reads no run but its own, and no registered model
     reach: Reach | None = None  # None: the role is the same everywhere
 
     @property

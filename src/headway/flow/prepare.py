@@ -13,7 +13,7 @@ import msgspec
 from sqlalchemy import Connection
 
 from headway.app import App
-from headway.auth.model import Role, TokenKind
+from headway.auth.model import FORK, Role, TokenKind
 from headway.auth.projects import ProjectStore
 from headway.auth.secrets import SecretStore
 from headway.auth.tokens import TokenStore
@@ -222,7 +222,9 @@ def _create_run(app: App, tx: Connection, ready: Ready, run_id: str) -> str:
     tags |= {f"headway.data.{name}": pin for name, pin in spec.data.items()}
     runs = RunStore(tx, actor="headway", clock=app.clock)
     project = ProjectStore(tx).of_repo(job.repo_id)
-    experiment_id = runs.experiments.get_or_create(job.project, project=project).id
+    # An attempt reads what is in its experiment: a fork's must not read what the team's runs logged.
+    name = f"{job.project} (forks)" if ready.plan.tier is Tier.FORK else job.project
+    experiment_id = runs.experiments.get_or_create(name, project=project).id
     runs.create_run(
         experiment_id,
         name=tags["mlflow.runName"],
@@ -261,6 +263,7 @@ def _launch(app: App, ready: Ready, spec: AttemptSpec) -> None:
                 experiment_id=experiment_id,
                 project=ProjectStore(tx).of_repo(ready.job.repo_id),
                 attempt_id=spec.id,
+                label=FORK if ready.plan.tier is Tier.FORK else "",
                 fence=ready.task.attempts + 1,
             )
             spec = replace(spec, door=replace(door, token=token, experiment_id=experiment_id))

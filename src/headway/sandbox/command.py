@@ -152,7 +152,9 @@ def _system(box: Box, facts: Facts) -> list[str]:
         options += ["--symlink", target, name]
     for name in (*facts.folders, *_SYSTEM, *_ETC, *(_ETC_NETWORK if box.network else ())):
         options += ["--ro-bind-try", name, name]
-    options += ["--proc", "/proc", "--dev", "/dev", "--dir", "/run", "--dir", "/var", "--symlink", _TMP, f"/var{_TMP}"]
+    # Read-only: where the server runs as root, the kernel takes what root writes to /proc/sys, whatever it is inside.
+    options += ["--proc", "/proc", "--remount-ro", "/proc", "--dev", "/dev"]
+    options += ["--dir", "/run", "--dir", "/var", "--symlink", _TMP, f"/var{_TMP}"]
     if box.accelerators:
         for device in facts.accelerators:
             options += ["--dev-bind-try", device, device]
@@ -182,7 +184,8 @@ def _visible(box: Box) -> list[str]:
     for folder in private:
         if any(folder == each or each in folder.parents for each in shown):
             hidden += ["--tmpfs", str(folder)]
-    return [*wide, *hidden, *narrow]
+    sealed = [part for folder in hidden[1::2] for part in ("--remount-ro", folder)]
+    return [*wide, *hidden, *narrow, *sealed]
 
 
 def _writable(box: Box) -> list[str]:

@@ -88,3 +88,10 @@ def test_the_facts_mirror_this_machine() -> None:
     for name, target in facts.links.items():
         assert str(Path(name).readlink()) == target
     assert all(Path(name).is_dir() for name in facts.folders)
+
+
+def test_the_kernel_s_settings_and_hidden_folders_are_read_only() -> None:
+    """A server that runs as root: what its sandbox's root writes to /proc/sys would reach the machine."""
+    options = bubblewrap_options(box(readable=("/big",), private=("/big/data",)), FACTS)
+    assert pairs(options, "--remount-ro") == ["/proc", "/big/data", "/"]
+    assert options.index("--proc") < options.index("--remount-ro")

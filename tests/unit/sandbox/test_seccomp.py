@@ -84,3 +84,13 @@ def test_terminals_cannot_be_typed_into() -> None:
 def test_a_machine_without_a_filter_has_none() -> None:
     assert seccomp_program("riscv64") is None
     assert seccomp_program("arm64") == seccomp_program("aarch64")
+
+
+@pytest.mark.parametrize(("machine", "architecture", "call"), [("x86_64", X86, 41), ("aarch64", ARM, 198)])
+def test_only_sockets_that_a_network_namespace_holds_can_be_made(machine: str, architecture: int, call: int) -> None:
+    program = seccomp_program(machine)
+    assert program is not None
+    for family in (1, 2, 10, 16):  # unix, IPv4, IPv6, netlink
+        assert run(program, call, architecture, (family,)) == ALLOW
+    for family in (15, 17, 21, 30, 31, 38, 40, 42, 43, 44):  # vsock is 40: the way to the hypervisor
+        assert run(program, call, architecture, (family,)) == 0x00050061

@@ -67,6 +67,8 @@ def check_run_read(store: RunStore, principal: Principal, run_id: str) -> None:
     """Refuse an attempt that reads a run outside of its experiment."""
     if is_attempt(principal) and str(store.row(run_id).exp) != principal.experiment_id:
         raise _foreign_run()
+    if principal.is_confined:
+        check_run_write(store, principal, run_id)
 
 
 def check_experiment(principal: Principal, experiment_id: str) -> None:

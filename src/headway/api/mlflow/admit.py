@@ -162,12 +162,23 @@ def admitted(
         NotFound: what it names is not there, or not for this caller.
         Refused: the caller may look, but not do this.
     """
+    _check_confined(principal, route.path)
     needs = needed_role(route.access)
     guard = GUARDS.get(_PREFIX.sub("", route.path))
     if guard is None:
         return _everywhere(principal, needs)
     project = guard(Asked(principal=principal, store=store, needs=needs, path=path, known=known), message)
     return principal if project is None else principal.within(project)
+
+
+def _check_confined(principal: Principal, path: str) -> None:
+    """Keep a fork's code from the registry: it neither reads the team's models nor makes one that others would load."""
+    if principal.is_confined and _PREFIX.sub("", path).lstrip("/").startswith(("registered-models", "model-versions")):
+        raise Refused(
+            "code from a fork may not use registered models",
+            cause="its token reads and writes its own run and nothing else of this server",
+            hint="log the model to the run; it is registered once the change is merged",
+        )
 
 
 def _everywhere(principal: Principal, needs: Role) -> Principal:
@@ -396,6 +407,7 @@ def admitted_stream(
     known: KnownProjects,
 ) -> Principal:
     """Return the same as `admitted` for a route that streams."""
+    _check_confined(principal, route.path)
     needs = needed_role(route.access)
     named_by = STREAMS.get(_PREFIX.sub("", route.path))
     if named_by is None:

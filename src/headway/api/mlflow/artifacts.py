@@ -67,8 +67,11 @@ def check_may_read(tx: Connection, principal: Principal, key: str) -> None:
         return
     owner = owner_of(tx, key) if key else None
     if owner is not None and owner.experiment_id == principal.experiment_id:
+        if principal.is_confined and owner.run_id:
+            check_run_write(RunStore(tx), principal, owner.run_id)
         return
-    if not key or not (is_registered(tx, key) and may_touch(tx, principal, key, access=Access.READ)):
+    is_open = bool(key) and not principal.is_confined and is_registered(tx, key)
+    if not (is_open and may_touch(tx, principal, key, access=Access.READ)):
         raise Refused(
             f"{key or 'the root'!r} lies outside of this attempt's experiment",
             hint="read other data through the task's inputs, and models as models:/name@alias",

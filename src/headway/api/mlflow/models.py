@@ -114,7 +114,7 @@ def _create(call: Call, message: CreateLogged) -> Any:
 
 def _get(call: Call, message: GetLogged) -> Any:
     found = LoggedModelStore(call.tx).get(call.path["model_id"], allow_deleted=message.allow_deleted)
-    if not found.registrations:
+    if not found.registrations or call.principal.is_confined:
         check_experiment(call.principal, found.experiment_id)
     return {"model": logged_json(found)}
 

@@ -78,6 +78,26 @@ def _writes(facts: dict) -> str:
     return ""
 
 
+def _kernel(_facts: dict) -> str:
+    for path in ("/proc/sys/kernel/core_pattern", "/proc/sys/kernel/modprobe", "/proc/sysrq-trigger"):
+        try:
+            os.close(os.open(path, os.O_WRONLY))  # nothing is written
+        except OSError:
+            continue
+        return f"{path} can be written"
+    return ""
+
+
+def _families(_facts: dict) -> str:
+    for name, family in (("vsock", 40), ("packet", 17), ("kernel key", 15)):
+        try:
+            socket.socket(family, socket.SOCK_RAW if family != 40 else socket.SOCK_STREAM).close()
+        except OSError:
+            continue
+        return f"a {name} socket can be made"
+    return ""
+
+
 def _work(facts: dict) -> str:
     for folder in (facts["work"], facts["out"], "/tmp"):  # noqa: S108  # the sandbox's own
         path = Path(folder) / ".headway-probe"
@@ -178,10 +198,12 @@ _ATTEMPTS: dict[str, Callable[[dict], str]] = {
     "the data directory cannot be read": _private,
     "other files of the user cannot be read": _outside,
     "nothing outside can be written": _writes,
+    "the kernel's settings cannot be written": _kernel,
     "its own folders can be written": _work,
     "servers on this machine cannot be reached": _loopback,
     "there is no way to other machines": _internet,
     "abstract sockets cannot be reached": _abstract,
+    "no sockets past the network's walls can be made": _families,
     "no capabilities are held": _capabilities,
     "no privileges can be gained": _privileges,
     "system calls are filtered": _filter,
