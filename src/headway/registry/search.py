@@ -71,6 +71,12 @@ _logged = schema.logged_model
 _metric = schema.logged_metric
 _text = schema.logged_text
 
+
+def _unused(pattern: str) -> str:
+    """Return an escape character that escapes nothing: PostgreSQL has the backslash unless it is told of another."""
+    return next(letter for letter in map(chr, range(1, 10_000)) if letter not in pattern)
+
+
 _OPERATORS: dict[str, Callable[[Any, Any], ColumnElement[bool]]] = {
     "=": lambda column, value: column == value,
     "!=": lambda column, value: column != value,
@@ -78,8 +84,8 @@ _OPERATORS: dict[str, Callable[[Any, Any], ColumnElement[bool]]] = {
     ">=": lambda column, value: column >= value,
     "<": lambda column, value: column < value,
     "<=": lambda column, value: column <= value,
-    "LIKE": lambda column, value: column.like(value),
-    "ILIKE": lambda column, value: column.ilike(value),
+    "LIKE": lambda column, value: column.like(value, escape=_unused(value)),
+    "ILIKE": lambda column, value: column.ilike(value, escape=_unused(value)),
     "IN": lambda column, value: column.in_(value),
     "NOT IN": lambda column, value: column.not_in(value),
 }

@@ -60,6 +60,11 @@ def test_models_are_found_by_name_and_tag(filled: Connection, text: str, expecte
     assert models(filled, text) == expected
 
 
+def test_a_backslash_in_a_pattern_is_a_letter_on_both_databases(filled: Connection) -> None:
+    assert models(filled, "name LIKE 'Al\\%'") == []
+    assert models(filled, 'name ILIKE "al\\"') == []
+
+
 def test_models_are_ordered(filled: Connection) -> None:
     assert models(filled, "", "name DESC") == ["gamma", "beta", "Alpha"]
     with pytest.raises(UsageError):

@@ -102,7 +102,7 @@ def _offset(token: str) -> int:
     except (ValueError, RecursionError):
         raise UsageError("Invalid page token, could not base64-decode") from None
     offset = found.get("offset") if isinstance(found, dict) else None
-    if not isinstance(offset, int) or not 0 < offset < 2**53:
+    if type(offset) is not int or not 0 < offset < 2**53:
         raise UsageError("Invalid page token, it has no usable offset")
     return offset
 
