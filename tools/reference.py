@@ -24,6 +24,7 @@ from headway.api.mlflow.probes import SPOKEN_VERSION
 from headway.api.mlflow.route import Route as WireRoute
 from headway.api.mlflow.table import ROUTES
 from headway.cli.main import app as terminal
+from headway.commands.refusals import REFUSALS
 from headway.commands.usage import USAGE
 from headway.projects import model
 from headway.projects.keys import FILE
@@ -85,6 +86,7 @@ def pages() -> dict[str, str]:
         "commands.md": _commands(),
         "settings.md": _settings(),
         "errors.md": _errors(),
+        "refusals.md": _refusals(),
         "api.md": _api(),
         "mlflow.md": _mlflow(),
         "report-template.md": _report_template(),
@@ -352,6 +354,16 @@ def _settings() -> str:
         _table(("Variable", "What it is", "Default"), rows),
         "`headway server start` also takes `--host`, `--port` and `--auth`. Anything but a loopback address needs "
         "`HEADWAY_PUBLIC_URL=https://...`: put a proxy that speaks TLS in front of it.",
+    )
+
+
+def _refusals() -> str:
+    rows = [[f"`{code}`", each.means, each.fix] for code, each in sorted(REFUSALS.items())]
+    return _page(
+        "Refusals",
+        "A comment that is refused gets 😕 and one answer: a code, a sentence, and what can be copied to mend it. "
+        "The codes are stable: a program may look for them. What is accepted gets 👀.",
+        _table(["Code", "What it means", "What mends it"], rows),
     )
 
 

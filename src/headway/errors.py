@@ -31,12 +31,16 @@ class HeadwayError(Exception):
     exit_code = 1
     retryable = False
 
-    def __init__(self, message: str, *, cause: str = "", hint: str = "") -> None:
-        """Keep the three lines that the terminal, the API and the report all show."""
+    def __init__(self, message: str, *, cause: str = "", hint: str = "", reason: str = "") -> None:
+        """Keep the three lines that the terminal, the API and the report all show.
+
+        `reason` is one of the codes of commands/refusals.py, where the class alone says too little.
+        """
         super().__init__(message)
         self.message = message
         self.cause = cause
         self.hint = hint
+        self.reason = reason
 
 
 class UsageError(HeadwayError):

@@ -9,6 +9,7 @@ from functools import partial
 from headway.app import App
 from headway.auth.secrets import SecretStore
 from headway.commands.model import Command, CommandState, Origin, Verb
+from headway.commands.refusals import INTERNAL
 from headway.commands.store import CommandStore
 from headway.commands.usage import help_text
 from headway.errors import HeadwayError, NotThereYet, Throttled
@@ -17,6 +18,7 @@ from headway.flow.background import Background
 from headway.flow.outbox import want
 from headway.flow.queue_content import is_queue
 from headway.flow.queued import tell_refused
+from headway.flow.refusing import refusal_text
 from headway.flow.standing import check_pressed, check_standing
 from headway.flow.who_releases import BY_ITSELF
 from headway.forges.local import NAME as LOCAL
@@ -80,10 +82,12 @@ def _carry_out(app: App, command: Command) -> float:
             return min(max(until.total_seconds(), 1.0), (PATIENCE - tried).total_seconds() + 1)
         waited = f"It was tried for {int(PATIENCE.total_seconds() // 60)} minutes." if error.retryable else ""
         lines = [error.message, error.cause, waited, f"Try: {error.hint}" if error.hint else ""]
-        _end(app, command, CommandState.REFUSED, "\n".join(line for line in lines if line))
+        said = "\n".join(line for line in lines if line)
+        _end(app, command, CommandState.REFUSED, said, shown=refusal_text(command, error, waited=waited))
     except Exception as error:  # noqa: BLE001  # a defect must end as an answer, or the command would be tried for ever
         logger().exception("command failed", command=command.id, verb=command.verb)
-        _end(app, command, CommandState.REFUSED, f"internal error: {type(error).__name__}; the server's log has it")
+        said = f"internal error: {type(error).__name__}; the server's log has it"
+        _end(app, command, CommandState.REFUSED, said, shown=f"Refused: `{INTERNAL}`\n\n{said}")
     else:
         _end(app, command, CommandState.EXECUTED, answer)
     return 0.0
@@ -129,10 +133,12 @@ _ACTS: Mapping[Verb, Callable[[App, Command], str]] = {
 }
 
 
-def _end(app: App, command: Command, state: CommandState, answer: str) -> None:
+def _end(app: App, command: Command, state: CommandState, answer: str, *, shown: str = "") -> None:
+    """Keep the answer; `shown` is how the forge shows it, where that differs."""
     now = app.clock.now()
     with app.database.write() as tx:
-        answer = redact(answer, SecretStore(tx).all_values(command.repo_id))
+        secrets = SecretStore(tx).all_values(command.repo_id)
+        answer, shown = redact(answer, secrets), redact(shown or answer, secrets)
         store = CommandStore(tx)
         store.answer(command.id, answer)
         store.move(command.id, to=state, of=(CommandState.ACCEPTED,), actor=command.actor, at=now, reason=answer[:500])
@@ -153,7 +159,7 @@ def _end(app: App, command: Command, state: CommandState, answer: str) -> None:
             )
         if answer:
             marker = f"<!-- headway:answer comment={command.comment_id} line={command.line} -->"
-            body = f"{marker}\n{_addressed(command, answer)}"
+            body = f"{marker}\n{_addressed(command, shown)}"
             want(
                 tx,
                 WantedComment(repo_id=command.repo_id, number=command.change, marker=marker, body=body, fresh=True),

@@ -65,7 +65,7 @@ def check_asked(app: App, job: Job, environment: str) -> EnvironmentRules | None
     why = _branch_problem(app, job.repo_id, rules, branch)
     if why:
         raise Refused(
-            why, cause="GitHub's environment says so", hint="merge first, then /deploy from the default branch"
+            why, cause="GitHub's environment says so", hint="merge it, then /deploy", reason="HW-BRANCH-NOT-TAKEN"
         )
     return rules
 
@@ -85,6 +85,7 @@ def check_approver(app: App, release: Release, actor: str) -> None:
         f"@{actor} is no reviewer of {release.environment}",
         cause=f"GitHub's environment {release.environment} lists {_who(rules)}",
         hint="ask one of them to comment /approve",
+        reason="HW-NOT-A-REVIEWER",
     )
 
 

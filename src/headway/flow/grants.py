@@ -31,6 +31,7 @@ def check_granted(app: App, change: Change) -> None:
         "code from a fork runs only after a maintainer has approved this exact commit",
         cause=f"commit {change.head_sha} is not approved; an approval covers one commit and no later one",
         hint=f"/approve @{change.head_sha}",
+        reason="HW-FORK-NOT-GRANTED",
     )
 
 
@@ -45,6 +46,7 @@ def grant(app: App, change: Change, command: Command) -> str:
             f"the change has moved to {change.head_sha[:7]} since commit {(command.head_sha or '')[:7]} was approved",
             cause="an approval covers the one commit that was reviewed",
             hint=f"review it again, then /approve @{change.head_sha}",
+            reason="HW-CHANGE-MOVED",
         )
     table, now = schema.fork_grant, app.clock.now()
     values = {"repo_id": change.repo_id, "change": change.number, "head_sha": change.head_sha}

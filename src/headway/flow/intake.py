@@ -227,3 +227,13 @@ def _say(app: App, event: CommentCreated, text: str, *, line: int = 0) -> None:
             ),
             app.clock.now(),
         )
+        want(
+            tx,
+            WantedReaction(
+                repo_id=event.change.repo_id,
+                number=event.change.number,
+                comment_id=event.comment.id,
+                content="confused",
+            ),
+            app.clock.now(),
+        )

@@ -114,6 +114,7 @@ def _check_still_head(app: App, command: Command) -> None:
             f"the change has moved from {(command.head_sha or '')[:7]} to {change.head_sha[:7]} since this was asked",
             cause="a release is of the commit that its author saw",
             hint=f"/{command.verb} @{change.head_sha}, or name a run: /{command.verb} RUN",
+            reason="HW-CHANGE-MOVED",
         )
 
 
@@ -178,17 +179,20 @@ def _checked(app: App, job: Job, plan: Plan, result: JobResult) -> Deployable:
             f"job #{job.number} is not good enough to be released",
             cause=f"it {job.state.value}, verdict {result.verdict.outcome.value if result.verdict else 'none'}",
             hint="mend what failed, or /override the check with a reason",
+            reason="HW-NOT-GOOD-ENOUGH",
         )
     if Tier(job.tier) is Tier.FORK:
         raise Refused(
             f"job #{job.number} ran code from a fork: its model is never released",
             hint="merge the change, then /train on the default branch",
+            reason="HW-FORK-MODEL",
         )
     if job.change is None and Tier(job.tier) is not Tier.MAIN:
         raise Refused(
             f"job #{job.number} ran work that is on no change and not on the default branch",
             cause=f"its commit {job.commit[:7]} ({job.branch}) was proposed to nobody",
             hint="commit it on a branch, then: headway change open BRANCH",
+            reason="HW-UNPROPOSED",
         )
     repo = get_repo(app, job.repo_id)
     main = resolve(app, repo, repo.default_branch)
@@ -226,6 +230,7 @@ def approve(app: App, command: Command) -> str:
             f"the release that waits is of commit {release.commit[:7]}, and the change is at {change.head_sha[:7]}",
             cause="an approval must not reach a commit that its author does not see any more",
             hint=f"/deploy the new commit, or name the old one's job: /approve {waiting_job(app, release)}",
+            reason="HW-CHANGE-MOVED",
         )
     rules = _spec_now(app, release)
     _check_rules(release, rules)
@@ -237,11 +242,12 @@ def approve(app: App, command: Command) -> str:
         raise Refused(
             f"@{command.actor} is no reviewer of {release.environment}",
             cause=f"headway.yaml on the base branch names {', '.join(sorted(reviewers))}",
+            reason="HW-NOT-A-REVIEWER",
         )
     is_own = command.actor.casefold() == release.requested_by.casefold()
     is_local = get_repo(app, release.repo_id).forge == "local"
     if is_own and not is_local:
-        raise Refused("nobody approves their own release", hint="ask another maintainer")
+        raise Refused("nobody approves their own release", hint="ask another maintainer", reason="HW-OWN-RELEASE")
     own = " (their own release: this repository has one local user, which is allowed)" if is_own else ""
     answer = (
         f"{release.model} v{release.version} (commit {release.commit[:12]}, digest {candidate.route.digest[:12]}) "
@@ -260,6 +266,7 @@ def _check_rules(release: Release, now: DeploySpec) -> None:
             f"the rules for {release.environment} have changed since this release was asked for",
             cause="an approval is given under the rules that its author can read on the default branch",
             hint=f"/deploy again, by the rules of now; it replaces {release.model} v{release.version}",
+            reason="HW-RULES-CHANGED",
         )
 
 

@@ -11,6 +11,7 @@ from datetime import datetime
 from headway.app import App
 from headway.commands.grammar import has_command, parse_comment
 from headway.commands.model import Answer, Command, CommandState, Origin, ParsedCommand, Verb
+from headway.commands.refusals import copyable
 from headway.flow.projects import aliases
 from headway.flow.repos import forge_of
 from headway.flow.standing import doubtful_head, unnamed_production, wrong_commit
@@ -54,6 +55,7 @@ def understand(app: App, event: CommentCreated, received_at: datetime) -> Said:
         return Said(change=change)
     if fresh.state != "open" and not any(isinstance(each, ParsedCommand) and each.verb in _AFTER for each in parsed):
         text = f"Change {change.number} is {fresh.state}: only /deploy, /approve, /rollback and /why act now."
+        text = f"`HW-CHANGE-CLOSED` {text}"
         return Said(change=change, lines=(Line(number=0, answer=text),))
     said_at = None if knows_head else min(event.comment.created_at, received_at)
     return Said(change=change, lines=tuple(_line(app, event, change, each, said_at=said_at) for each in parsed))
@@ -63,14 +65,14 @@ def _line(
     app: App, event: CommentCreated, change: Change, parsed: ParsedCommand | Answer, *, said_at: datetime | None
 ) -> Line:
     if isinstance(parsed, Answer):
-        return Line(number=parsed.line, answer=parsed.text)
+        return Line(number=parsed.line, answer=f"`HW-USAGE` {parsed.text}")
     if said_at is not None:
         doubt = doubtful_head(app, change, parsed, said_at) or unnamed_production(change, parsed)
         if doubt:
             return Line(number=parsed.line, answer=doubt)
     wrong = wrong_commit(change, parsed)
     if wrong:
-        return Line(number=parsed.line, answer=f"{wrong}\n\n    /{parsed.verb} @{change.head_sha}")
+        return Line(number=parsed.line, answer=wrong + copyable(f"/{parsed.verb} @{change.head_sha}"))
     return Line(number=parsed.line, command=_command(event, change, parsed, app.clock.now()))
 
 

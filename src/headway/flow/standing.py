@@ -8,6 +8,7 @@ from headway.app import App
 from headway.auth.model import Principal
 from headway.commands.grammar import parse_comment
 from headway.commands.model import Command, Origin, ParsedCommand, Verb
+from headway.commands.refusals import copyable
 from headway.commands.usage import permission_for
 from headway.errors import HeadwayError, Refused
 from headway.flow.projects import aliases, chosen, projects_at
@@ -28,13 +29,15 @@ def wrong_commit(change: Change, parsed: ParsedCommand) -> str:
     """Say why a command is not for the head of its change; "" when it is."""
     head = change.head_sha
     if change.from_fork and parsed.verb in _RUNS_CODE and parsed.sha != head:
-        return "This change comes from a fork: the command must name its whole commit, as you have reviewed it."
+        fork = "`HW-FORK-COMMIT` This change comes from a fork"
+        return f"{fork}: the command must name its whole commit, as you have reviewed it."
     if parsed.sha is None:
         return ""
     if not head.startswith(parsed.sha):
-        return f"Commit `{parsed.sha}` is not the head of this change: it is at `{head}`."
+        return f"`HW-OTHER-COMMIT` Commit `{parsed.sha}` is not the head of this change: it is at `{head}`."
     if len(parsed.sha) < TRUSTED_DIGITS:
-        return f"`{parsed.sha}` is too short to be sure which commit is meant: give {TRUSTED_DIGITS} digits or all."
+        short = f"`{parsed.sha}` is too short to be sure which commit is meant"
+        return f"`HW-SHORT-COMMIT` {short}: give {TRUSTED_DIGITS} digits or all."
     return ""
 
 
@@ -56,8 +59,9 @@ def doubtful_head(app: App, change: Change, parsed: ParsedCommand, said_at: date
     if seen is not None and not is_newest:
         when += ", and the branch has stood elsewhere since"
     return (
-        f"I cannot be sure which commit you mean: the head `{change.head_sha[:16]}` {when}, and your comment is of "
-        f"{said_at:%H:%M:%S}. If that is the commit, say so:\n\n    /{parsed.verb} @{change.head_sha}"
+        f"`HW-HEAD-UNSURE` I cannot be sure which commit you mean: the head `{change.head_sha[:16]}` {when}, and your "
+        f"comment is of {said_at:%H:%M:%S}. If that is the commit, say so:"
+        f"{copyable(f'/{parsed.verb} @{change.head_sha}')}"
     )
 
 
@@ -73,8 +77,8 @@ def unnamed_production(change: Change, parsed: ParsedCommand) -> str:
     if parsed.arguments or (parsed.sha is not None and parsed.sha == change.head_sha):
         return ""
     return (
-        "This change is not merged: a release of it must name its whole commit, or the run by its number.\n\n"
-        f"    /deploy @{change.head_sha}"
+        "`HW-NAME-COMMIT` This change is not merged: a release of it must name its whole commit, or the run by its "
+        f"number.{copyable(f'/deploy @{change.head_sha}')}"
     )
 
 
@@ -92,6 +96,7 @@ def check_pressed(app: App, command: Command) -> None:
             f"the check is of commit {(command.head_sha or '')[:12]}, and the change is at {change.head_sha[:12]}",
             cause="a button is for the commit whose check it stands under",
             hint=f"look at the new commit, then use its own check, or write /{command.verb} @{change.head_sha}",
+            reason="HW-CHANGE-MOVED",
         )
 
 
@@ -135,6 +140,7 @@ def check_standing(app: App, command: Command) -> None:
             f"@{command.actor} may not /{command.verb} here",
             cause=f"it needs {needed.name.lower()} permission, and @{command.actor} has {standing.name.lower()}",
             hint="ask somebody who has it to write the same comment",
+            reason="HW-NOT-ALLOWED",
         )
 
 

@@ -77,4 +77,5 @@ def check_release(app: App, command: Command, spec: DeploySpec, environment: str
         f"@{command.actor} may not /{command.verb} to {environment}",
         cause=f"the default branch asks for {least} permission{others}; @{command.actor} has {standing.name.lower()}",
         hint="ask somebody who may to write the same comment",
+        reason="HW-NOT-ALLOWED",
     )

@@ -70,6 +70,7 @@ class Environments:
                 f"GitHub does not say who is in the team {team}",
                 cause=error.message,
                 hint="give the App members: read in the organisation, or list people as reviewers of the environment",
+                reason="HW-TEAM-UNSEEN",
             ) from None
 
 
