@@ -5,17 +5,15 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import select
 
 from fakes.github.sender import SECRET, Sender
 from fakes.github.server import FakeGitHub, running
 from fakes.github.world import APP_ID, APP_SLUG, NAME, FakeComment
-from flows.conftest import serving
+from flows.conftest import age_heads, serving
 from flows.test_story import CONFIG, train_script
 from headway.app import App, open_app
 from headway.db import schema
@@ -64,13 +62,7 @@ class GitHubStage:
         for _ in range(3):
             self.worker.tick()
         self.fake.world.pass_time(15)
-        with self.app.database.write() as tx:
-            # Each a year earlier: which came after which still stands.
-            heads = schema.change_head
-            for row in tx.execute(select(heads)).all():
-                before = row.first_seen_at - timedelta(days=365)
-                same = (heads.c.repo_id == row.repo_id, heads.c.number == row.number, heads.c.sha == row.sha)
-                tx.execute(heads.update().where(*same).values(first_seen_at=before))
+        age_heads(self.app)
 
     def bodies(self) -> list[str]:
         return [each.body for each in self.ours()]
