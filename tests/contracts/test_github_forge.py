@@ -114,7 +114,8 @@ class GitHubForgeWorld:
                 environment=each["environment"],
                 state=world.deployment_statuses[number][-1]["state"],
                 description=each["description"],
-                payload=each["payload"],
+                # GitHub's number of the one before is the chain's link there, which no other forge has.
+                payload={name: text for name, text in each["payload"].items() if name != "previous_deployment"},
             )
             for number, each in world.deployments.items()
         ]

@@ -15,6 +15,7 @@ import msgspec
 from headway.app import ISOLATION_FILE, App
 from headway.engines.base import Isolation
 from headway.errors import NotFound, Refused
+from headway.flow.sending import undelivered
 from headway.forges.repo_store import RepoStore
 from headway.sandbox.isolation import IsolationReport
 
@@ -48,6 +49,7 @@ def _items(app: App) -> Iterator[CheckedItem]:
     yield _space(app)
     yield _database(app)
     yield _repositories(app)
+    yield from _outbox(app)
     yield from _github(app)
     yield CheckedItem(
         name="gpu",
@@ -132,6 +134,25 @@ def rehearse_live(app: App, name: str, *, change: int | None) -> list[CheckedIte
     if repo is None:
         raise NotFound(f"{name[:150]} is not listened to", hint=f"headway repo add {name[:150]}")
     return [_item(finding) for finding in app.github.rehearse(repo, change=change)]
+
+
+def _outbox(app: App) -> Iterator[CheckedItem]:
+    """What should stand at a forge and does not: what was given up first."""
+    with app.database.read() as tx:
+        found = undelivered(tx, app.clock.now(), limit=20)
+    if not found:
+        yield CheckedItem(name="outbox", state="ok", found="everything that was said stands at its forge")
+    for each in found:
+        is_dead = each.next_at is None
+        when = "given up" if is_dead else f"tried {each.tries} times, next at {each.next_at:%H:%M:%S} UTC"
+        yield CheckedItem(
+            name="outbox",
+            state="fail" if is_dead else "warn",
+            found=f"{each.repo}: {each.what}: {when}: {each.why}",
+            hint="the next /train or /plan says it anew"
+            if is_dead
+            else "it is sent by itself as soon as the forge takes it",
+        )
 
 
 def _repositories(app: App) -> CheckedItem:

@@ -9,6 +9,7 @@ from starlette.responses import Response
 
 from headway.auth.visible import in_sight, repos_in_sight
 from headway.db import schema
+from headway.flow.sending import undelivered
 from headway.forges.repo_store import RepoStore
 from headway.jobs.store import JobStore
 from headway.serving.model import ReleaseState
@@ -19,6 +20,7 @@ from headway.web.visit import Visit
 
 EVENTS = 100
 _RECENT = 8
+_UNSAID = 20
 
 
 def home(visit: Visit) -> Response:
@@ -32,6 +34,8 @@ def home(visit: Visit) -> Response:
         latest = lines_of(tx, store.find(*repos_in_sight(who, schema.job.c.repo_id), limit=_RECENT))
         releases = [each for each in ReleaseStore(tx).unfinished() if own is None or each.repo_id in own]
         deployments = DeploymentStore(tx).find(*repos_in_sight(who, schema.deployment.c.repo_id))
+        names = {repo.name for repo in repos}
+        unsaid = [each for each in undelivered(tx, app.clock.now(), limit=_UNSAID) if each.repo in names]
     return visit.page(
         "home_live.html" if visit.is_part else "home.html",
         under_way=under_way,
@@ -40,6 +44,7 @@ def home(visit: Visit) -> Response:
         moving=[each for each in releases if each.state is not ReleaseState.WAITING],
         repos=[changes_of(app, repo, state="open") for repo in repos],
         deployments=deployments,
+        unsaid=unsaid,
         every=2 if under_way or releases else 15,
     )
 
