@@ -94,15 +94,15 @@ def _release(client: Client, text: str, number: str, change: int | None, *, as_j
     where: dict[str, Any] = {"branch": at.default_branch} if change is None else {"change": change}
     before = {each["id"] for each in client.get("/releases")}
     shown = give(client, at.repo, text, **where)
-    release = None if detach else _meant(client, shown["command"], before)
+    release = None if detach else meant(client, shown["command"], before)
     follow(client, shown | {"jobs": []}, as_json=as_json and release is None, detach=True)
     if release is not None:
         verb = str(shown["command"]["verb"])
-        ended = _until_resting(client, release, verb=verb, is_quiet=as_json)
+        ended = until_resting(client, release, verb=verb, is_quiet=as_json)
         _tell(ended, verb=verb, as_json=as_json)
 
 
-def _meant(client: Client, command: dict[str, Any], before: set[str]) -> dict[str, Any] | None:
+def meant(client: Client, command: dict[str, Any], before: set[str]) -> dict[str, Any] | None:
     """Return the release that a command made or moved: a new one, else one under way, else the newest."""
     found: list[dict[str, Any]] = client.get("/releases", project=command["project"])
     new = [each for each in found if each["id"] not in before]
@@ -110,7 +110,7 @@ def _meant(client: Client, command: dict[str, Any], before: set[str]) -> dict[st
     return next(iter(new or moving or found), None)
 
 
-def _until_resting(client: Client, release: dict[str, Any], *, verb: str, is_quiet: bool) -> dict[str, Any]:
+def until_resting(client: Client, release: dict[str, Any], *, verb: str, is_quiet: bool) -> dict[str, Any]:
     """Return the release once nothing more happens to it by itself."""
     progress = Progress(is_quiet=is_quiet)
     # What was approved or taken back a moment ago has not moved yet.

@@ -79,18 +79,15 @@ def _installations(world: GitHubWorld, _asked: Asked) -> Answer:
     return 200, [_installation_facts(world)] if world.is_installed else []
 
 
-def _deliveries(world: GitHubWorld, asked: Asked) -> Answer:
-    newest = list(reversed(world.deliveries))
-    start = int(asked.query.get("cursor", "0") or 0)
-    page = newest[start : start + int(asked.query.get("per_page", "30"))]
-    return 200, [_delivery_facts(each) for each in page]
+def _deliveries(world: GitHubWorld, _asked: Asked) -> Answer:
+    return 200, [_delivery_facts(each) for each in reversed(world.deliveries)]
 
 
 def _delivery_facts(each: Any) -> dict[str, Any]:
     return {
         "id": each.id,
         "guid": each.guid,
-        "delivered_at": oracle.SAMPLE_TIME,
+        "delivered_at": each.at,
         "redelivery": False,
         "duration": 0.2,
         "status": "OK" if each.status < 400 else "failed",
@@ -227,7 +224,8 @@ def _permission(world: GitHubWorld, asked: Asked) -> Answer:
     role = world.roles.get(user)
     if role is None:
         return missing(f"{user} is not a user")
-    return 200, {"permission": ROLES.get(role, "read"), "role_name": role, "user": None}
+    folded = world.folded.get(user) or ROLES.get(role, "read")
+    return 200, {"permission": folded, "role_name": role, "user": None}
 
 
 def _fork_policy(world: GitHubWorld, _asked: Asked) -> Answer:

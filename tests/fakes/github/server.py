@@ -43,6 +43,9 @@ if TYPE_CHECKING:
 
 PERSON = "octavia"
 PERSONAL_TOKEN = "ghp_personal"  # a fake's
+ACTIONS = "github-actions[bot]"
+# What a workflow gets as `github.token`: an installation's, in the newer long form.
+ACTIONS_TOKEN = "ghs_15368_" + "eyJhbGciOiJSUzI1NiIsInR5cCI6IkpXVCJ9." + "QWN0aW9ucw" * 40 + ".fake"
 PREFIX = "/api/v3"
 WEBHOOK_SECRET = "It's a Secret to Everybody"  # a fake's
 CLIENT_SECRET = "the-fakes-client-secret-of-no-use"
@@ -74,6 +77,7 @@ class FakeGitHub:
     tokens: dict[str, tuple[datetime, dict[str, Any]]] = field(default_factory=dict)
     before: Callable[[str, str], None] | None = None  # called ahead of every request: somebody moves first
     remaining: int = 4999
+    unchanged: int = 0  # answers of 304: they cost nothing of the limit
     late: float = 0.0  # seconds by which its clock differs from ours
     codes: dict[str, Any] = field(default_factory=dict)
     manifests: list[tuple[str, Any]] = field(default_factory=list)
@@ -150,6 +154,8 @@ class FakeGitHub:
         kind, _, text = request.headers.get("authorization", "").partition(" ")
         if text == PERSONAL_TOKEN:
             return PERSON
+        if text == ACTIONS_TOKEN:
+            return ACTIONS
         if text in self.tokens:
             return "installation" if datetime.now(UTC) < self.tokens[text][0] else None
         if kind.lower() != "bearer":
@@ -220,7 +226,14 @@ class FakeGitHub:
         items = data if isinstance(data, list) else None
         if isinstance(data, dict) and "check_runs" in data:
             items = data["check_runs"]
-        if items is not None:
+        if request.url.path.endswith("/hook/deliveries") and items is not None:
+            # Paged by a cursor, from the newest on: numbers of pages would move under the reader.
+            start = int(request.query_params.get("cursor", "0"))
+            if len(items) > start + size:
+                following = request.url.include_query_params(cursor=start + size)
+                headers["link"] = f'<{following}>; rel="next"'
+            data = items[start : start + size]
+        elif items is not None:
             if len(items) > page * size:
                 following = request.url.include_query_params(page=page + 1)
                 headers["link"] = f'<{following}>; rel="next"'
@@ -230,6 +243,7 @@ class FakeGitHub:
         if request.method == "GET" and status == 200:
             etag = f'W/"{hashlib.sha256(bytes(response.body)).hexdigest()[:32]}"'
             if request.headers.get("if-none-match") == etag:
+                self.unchanged += 1
                 return Response(status_code=304, headers={"etag": etag, **self._limits()})
             response.headers["etag"] = etag
         return response
@@ -255,7 +269,7 @@ class FakeGitHub:
         """Serve clones and fetches by git's own CGI program, to whoever has a token of this fake."""
         kind, _, text = request.headers.get("authorization", "").partition(" ")
         token = base64.b64decode(text).decode().partition(":")[2] if kind.lower() == "basic" else ""
-        if token not in self.tokens and token != PERSONAL_TOKEN:
+        if token not in self.tokens and token not in (PERSONAL_TOKEN, ACTIONS_TOKEN):
             return Response("Authentication failed", status_code=401, headers={"www-authenticate": "Basic"})
         environment = {
             "PATH": os.environ["PATH"],

@@ -67,6 +67,7 @@ class Delivered:
     event: str
     payload: dict[str, Any]
     status: int = 200
+    at: str = oracle.SAMPLE_TIME
 
     @property
     def body(self) -> bytes:
@@ -93,6 +94,8 @@ class GitHubWorld:
         self.teams: dict[str, tuple[str, ...]] = {}
         self.protected: set[str] = {"main"}
         self.roles: dict[str, str] = {}
+        self.folded: dict[str, str] = {}  # what the older field says of those whose role is the organisation's own
+        self.is_private = True
         self.deliveries: list[Delivered] = []
         self.dispatches: list[dict[str, Any]] = []
         self.protection: dict[str, list[dict[str, Any]]] = {}  # branch -> rules as /rules/branches gives them
@@ -271,8 +274,10 @@ class GitHubWorld:
     def dispatch(self, name: str, payload: Mapping[str, object], *, actor: str = "ada") -> None:
         self.tell("repository_dispatch", name, client_payload=dict(payload), branch="main", sender=self.user(actor))
 
-    def grant(self, user: str, role: str) -> None:
+    def grant(self, user: str, role: str, *, permission: str = "") -> None:
+        """Give a role; `permission` is what GitHub folds a role of the organisation's own into."""
         self.roles[user] = role
+        self.folded[user] = permission
 
     # --- what GitHub itself does -----------------------------------------------------------------
 
@@ -334,7 +339,7 @@ class GitHubWorld:
             "clone_url": f"{self.base}/{NAME}.git",
             "html_url": f"{self.base}/{NAME}",
             "url": f"{self.base}/api/v3/repos/{NAME}",
-            "private": True,
+            "private": self.is_private,
             "fork": False,
             "owner": {"login": owner, "id": 6_811_672},
         }

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 from typing import TYPE_CHECKING
 
-from headway.errors import NotFound
+from headway.errors import NotFound, Refused
 from headway.forges.github.payloads import Comment, User, login, to_list, to_type
 from headway.forges.model import Receipt, WantedComment, WantedReaction
 
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 # GitHub takes 65,536 characters; the report is rendered to fewer, this is the last guard.
 LONGEST = 65_000
+ACTIONS_BOT = "github-actions[bot]"
 _CUT = "\n\n_The rest is on Headway's page._"
 
 
@@ -87,7 +88,10 @@ class Comments:
 
     def _login(self, access: Access) -> str:
         if not self._me:
-            self._me = to_type(self._api.get("/user", access).data, User, "user").login
+            try:
+                self._me = to_type(self._api.get("/user", access).data, User, "user").login
+            except Refused:
+                self._me = ACTIONS_BOT  # an installation's token, as a workflow has it, is no person's
         return self._me
 
     def _find(self, name: str, wanted: WantedComment, access: Access) -> int | None:

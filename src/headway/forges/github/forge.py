@@ -37,6 +37,7 @@ from headway.forges.model import (
     WantedStatus,
 )
 from headway.forges.repo_store import RepoStore
+from headway.forges.roles import github_permission
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -115,11 +116,7 @@ class GitHubForge:
             found = self.api.get(f"/repos/{repo.name}/collaborators/{user}/permission", access).data
         except NotFound:
             return Permission.NONE
-        for name in (found.get("role_name"), found.get("permission")):
-            role = str(name or "").upper()
-            if role in Permission.__members__:
-                return Permission[role]
-        return Permission.NONE  # a role of the organisation's own, over a base that GitHub did not name
+        return github_permission(str(found.get("role_name") or ""), str(found.get("permission") or ""))
 
     def read_file(self, repo_id: str, sha: str, path: str) -> bytes | None:
         """Return a file of one commit; None when it has none there."""
@@ -158,21 +155,28 @@ class GitHubForge:
 
     # --- what set-up and doctor ask besides ----------------------------------------------------------
 
-    def register_repo(self, name: str, *, by: str) -> Repo:
-        """Make OWNER/REPO known, by GitHub's number for it; again is the same, with its name looked up anew.
+    def look_up(self, name: str) -> Repo:
+        """Return OWNER/REPO as GitHub describes it now; nothing is kept of it.
 
         Raises:
             NotFound: there is none, or none that we may see.
         """
-        access = self.tokens.of(name)
-        found = to_type(self.api.get(f"/repos/{name}", access).data, RepoRef, "repository")
-        repo = Repo(
+        found = to_type(self.api.get(f"/repos/{name}", self.tokens.of(name)).data, RepoRef, "repository")
+        return Repo(
             forge=NAME,
             id=repo_id(found.id),
             name=found.full_name,
             location=found.clone_url or f"{web_base(self.config.api)}/{found.full_name}.git",
             default_branch=found.default_branch or "main",
         )
+
+    def register_repo(self, name: str, *, by: str) -> Repo:
+        """Make OWNER/REPO known, by GitHub's number for it; again is the same, with its name looked up anew.
+
+        Raises:
+            NotFound: there is none, or none that we may see.
+        """
+        access, repo = self.tokens.of(name), self.look_up(name)
         start = self._poller.look(repo, "", access).cursor
         number = self.tokens.installation_of(name) if self.config.app else None
         with self._database.write() as tx:
