@@ -22,8 +22,11 @@ Row = tuple[Any, ...]
 
 # What both drivers, and SQLAlchemy around them, call errors of the database and not of the statement.
 _AWAY = frozenset({"OperationalError", "InterfaceError"})
-# SQLite calls these operational too.
-_OURS = ("no such", "syntax error", "no column", "too many")
+# SQLite calls these operational too. ("No such file" is a socket of PostgreSQL that is away.)
+_OURS = (
+    *(f"no such {what}" for what in ("table", "column", "function", "savepoint", "index", "collation")),
+    *("syntax error", "no column", "too many sql", "too many terms", "too many columns", "too many attached"),
+)
 _STEPS = 100_000  # of SQLite's machine between two looks at the clock
 _SLICE = 500  # ids in one IN list
 
