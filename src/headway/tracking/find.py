@@ -189,7 +189,7 @@ def _plans(link: Link, query: Query, tests: tuple[Condition, ...], rare: Walk | 
     if first is not None and first.entity == METRIC and len(query.orders) == 1:
         ids = key_ids(link, query.exps, kind=ENTITY_KINDS[METRIC], name=first.key)
         if not ids:
-            return [_lacking(tests, None)]
+            return [_lacking(tests, None, is_ascending=first.is_ascending)]
         if len(ids) == 1:
             return _metric_walks(link, ids[0], query, tests=tests)
     return [_joined(link, query, Condition("run r"), tests)]
@@ -234,9 +234,10 @@ def _ordered_start(link: Link, inner: Condition) -> Condition:
     return Condition(f"metric x join run r on r.id = x.run and {inner.sql}", inner.values)
 
 
-def _lacking(tests: tuple[Condition, ...], walk: Walk | None) -> _Plan:
+def _lacking(tests: tuple[Condition, ...], walk: Walk | None, *, is_ascending: bool = True) -> _Plan:
+    # All alike here; but runs of other experiments are merged with these by the same way of sorting.
     absent = () if walk is None else (having(walk, is_absent=True),)
-    return _Plan(Condition("run r"), (*tests, *absent), (("2", True), ("0", True), *_NEWEST))
+    return _Plan(Condition("run r"), (*tests, *absent), (("2", True), ("0", is_ascending), *_NEWEST))
 
 
 def _joined(link: Link, query: Query, start: Condition, tests: tuple[Condition, ...]) -> _Plan:
