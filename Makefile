@@ -124,3 +124,19 @@ lock: $(UV) ## resolve the locked requirements again
 
 clean: ## remove environments and caches
 	rm -rf $(VENV) .fuzz .demo .mypy_cache .ruff_cache .pytest_cache .hypothesis
+
+.PHONY: bench-growth bench-growth-postgres bench-clients bench-clients-postgres test-durability
+bench-growth: setup-dev ## searches and memory among 5,000, 100,000 and 1,000,000 runs on SQLite, with the chart; about 10 minutes
+	$(BIN)/python bench/tracking/growth.py --runs 5000,100000,1000000
+
+bench-growth-postgres: setup-dev ## the same among 5,000 and 100,000 on PostgreSQL
+	tools/with-postgres $(BIN)/python bench/tracking/growth.py --database postgresql
+
+bench-clients: setup-dev ## 64 clients log at once on SQLite; every acknowledged point is read back
+	$(BIN)/python bench/tracking/clients64.py
+
+bench-clients-postgres: setup-dev ## the same on PostgreSQL
+	tools/with-postgres $(BIN)/python bench/tracking/clients64.py --database postgresql
+
+test-durability: setup-dev ## 64 clients under twenty kills, full disks and restarts, on SQLite and PostgreSQL
+	HEADWAY_TEST_BLOWS=20 tools/with-postgres $(BIN)/python -m pytest -q tests/chaos/test_many_clients.py

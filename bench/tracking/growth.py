@@ -1,8 +1,7 @@
 """The tracking server among 5,000, 100,000 and 1,000,000 runs: CPU for each shape of a search, memory, and the plans.
 
-    make bench-growth                SQLite, 5,000 and 100,000 runs: about 6 minutes
-    make bench-growth-postgres       PostgreSQL, the same
-    .venv/bin/python bench/tracking/growth.py --runs 5000,100000,1000000
+    make bench-growth                SQLite, all three sizes: about 10 minutes
+    make bench-growth-postgres       PostgreSQL, 5,000 and 100,000 runs
 
 All servers run at once, each on a database of its own, and every shape is asked of each in turns, so that whatever else
 the machine does touches all sizes alike. CPU for a call is the figure to trust. `--keep FOLDER` keeps the databases
