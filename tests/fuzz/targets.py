@@ -5,9 +5,11 @@ An answer that is worse than an exception (a key that climbs, a page that comes 
 
 from __future__ import annotations
 
+import atexit
 import base64
 import contextlib
 import posixpath
+import shutil
 import tempfile
 import zlib
 from collections.abc import Callable, Iterator
@@ -51,6 +53,7 @@ _EVENTS = (
 def _database() -> Database:
     """Make a small world of every kind; nothing is ever committed to it again."""
     folder = Path(tempfile.mkdtemp(prefix="headway-fuzz-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
     database = open_database(f"sqlite:///{folder / 'f.db'}")
     migrate(database)
     _answer("experiments/create", b'{"name": "other", "tags": [{"key": "t", "value": "v"}]}', database)
