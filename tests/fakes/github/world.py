@@ -179,11 +179,13 @@ class GitHubWorld:
             **self.about_comment(comment),
         )
 
-    def merge(self, number: int, *, actor: str = "ada", squash: bool = False) -> FakePull:
+    def merge(self, number: int, *, actor: str = "ada", squash: bool = False, rebase: bool = False) -> FakePull:
         pull = self.pulls[number]
         head, base = self.head(pull), self.branches[pull.base]
         whole = {**self.git.files[base], **self.git.files[head]}
-        merged = self.git.write(whole, base) if squash else self.git.write(whole, base, head)
+        # A rebase writes the commits anew on top of the base: other names, the last with the same files.
+        onto = self.git.write({**whole, ".rebased": "first\n"}, base) if rebase else base
+        merged = self.git.write(whole, onto, *(() if squash or rebase else (head,)))
         self.branches[pull.base] = merged
         self.git.point(f"refs/heads/{pull.base}", merged)
         pull.state, pull.merged_at, pull.merge_commit_sha, pull.closed_head = "closed", self.now(), merged, head
