@@ -9,7 +9,7 @@ UV := $(BIN)/uv
 .DEFAULT_GOAL := help
 # The clients get environments of their own in .clients/; the first time they are installed.
 .PHONY: test-clients test-outage
-.PHONY: test-moving
+.PHONY: test-moving test-hostile test-mermaid
 .PHONY: help setup setup-dev setup-system setup-browser demo conformance test test-again test-postgres test-chaos test-chaos-short check format lint types imports docs golden lock clean
 
 help: ## list the targets
@@ -73,6 +73,13 @@ fuzz: $(UV) ## every reader of what strangers send under atheris, FUZZ_SECONDS e
 	$(UV) pip install --quiet --python .fuzz/bin/python --require-hashes -r requirements/core.txt -r tests/fuzz/requirements.txt
 	$(UV) pip install --quiet --python .fuzz/bin/python --no-deps -e .
 	.fuzz/bin/python tests/fuzz/run.py --seconds $(FUZZ_SECONDS)
+
+test-hostile: setup-dev ## probes of a fork's code in a real Headway, and the same outside: nothing planted may come out
+	$(BIN)/python -m pytest -q -s tests/hostile
+
+test-mermaid: setup-dev ## every chart of the reports in the real Mermaid, 10.9 and 11 (installs 200 MB of Node packages)
+	cd tests/mermaid && npm ci --silent
+	$(BIN)/python -m pytest -q -s tests/mermaid
 
 conformance: setup-dev ## the conformance suite against a real MLflow server and Headway, with every difference
 	$(BIN)/python tests/conformance/compare.py

@@ -28,7 +28,7 @@ _TRAINS = frozenset({Verb.TRAIN, Verb.TUNE, Verb.RETRY})
 def wrong_commit(change: Change, parsed: ParsedCommand) -> str:
     """Say why a command is not for the head of its change; "" when it is."""
     head = change.head_sha
-    if change.from_fork and parsed.verb in _RUNS_CODE and parsed.sha != head:
+    if change.from_fork and parsed.verb in _RUNS_CODE and len(parsed.sha or "") != len(head):
         fork = "`HW-FORK-COMMIT` This change comes from a fork"
         return f"{fork}: the command must name its whole commit, as you have reviewed it."
     if parsed.sha is None:

@@ -1,0 +1,153 @@
+"""Forks at GitHub: a maintainer's word for one commit, the strongest isolation, and no way round either.
+
+Rules 10, 12 to 14 and 18 of the forge door; the server is a real process, GitHub the fake that its own description judges.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from fakes.github.server import running
+from headway.jobs.store import JobStore
+from hostile.world import CONFIG, HostileWorld, hostile_world
+
+GOOD = 'import json, os\nprint("my environment:", sorted(os.environ))\njson.dump({"score": 0.5}, open("metrics.json", "w"))\n'
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[HostileWorld]:
+    folder: Path = tmp_path_factory.mktemp("forks")
+    with running(folder / "github.git") as fake, hostile_world(folder / "machine", fake) as opened:
+        yield opened
+        assert opened.leaks() == []
+        assert fake.problems == []
+
+
+def _log(world: HostileWorld, number: int) -> str:
+    (attempt,) = world.attempts(world.settled(number))
+    return (Path(attempt.directory) / "log").read_text(errors="replace")
+
+
+def test_a_stranger_s_change_runs_only_by_a_maintainer_s_word_for_that_commit(world: HostileWorld) -> None:
+    """Rules 13 and 18, from the first comment to the push that voids the grant."""
+    number = world.fork("stranger", {"train.py": GOOD + "# one\n"})
+    first = world.head(number)
+    world.fake.world.comment(number, "mallory", f"/train @{first}")
+    assert "needs write permission, and @mallory has read" in world.said(number, "@mallory")
+
+    # Somebody who may write, yet has no say over forks: the line that a maintainer has to write stands there to copy.
+    world.fake.world.comment(number, "ada", f"/train @{first}")
+    said = world.said(number, "only after a maintainer has approved")
+    assert f"/approve @{first}" in said
+    world.fake.world.comment(number, "ada", f"/approve @{first}")
+    assert "needs maintain permission" in world.said(number, "may not /approve")
+    assert world.jobs(number) == []
+
+    # Without the whole commit a maintainer's word is nobody's.
+    world.fake.world.comment(number, "maya", f"/approve @{first[:20]}")
+    world.said(number, "must name its whole commit")
+    assert world.jobs(number) == []
+
+    world.fake.world.comment(number, "maya", f"/approve @{first}")
+    assert "no later commit may" in world.said(number, "may run, isolated")
+    world.fake.world.comment(number, "ada", f"/train @{first}")
+    job = world.settled(number)
+    assert (job.commit, job.state, job.tier) == (first, "succeeded", 0)
+    assert "DEPLOY_KEY" not in _log(world, number)
+    assert world.concluded(number)["head_sha"] == first
+
+    # A push voids the grant: the new commit was reviewed by nobody.
+    second = world.fake.world.commit("stranger", {"train.py": GOOD + "# two\n"}, actor="mallory")
+    world.fake.world.comment(number, "ada", f"/train @{second}")
+    assert f"/approve @{second}" in world.said(number, f"commit {second} is not approved")
+    world.fake.world.comment(number, "ada", f"/train @{first}")
+    world.said(number, "is not the head of this change")
+    assert {each.commit for each in world.jobs(number)} == {first}
+
+
+def test_a_fork_of_the_same_owner_and_one_that_is_gone_are_forks(world: HostileWorld) -> None:
+    """Rule 14: only the repository's number tells; the owner may be the same, and a deleted fork has no number."""
+    for author, gone in (("acme", False), ("mallory", True)):
+        branch = f"fork-{author}"
+        number = world.fork(branch, {"train.py": GOOD + f"# {author}\n"}, author=author)
+        world.fake.world.pulls[number].fork_is_gone = gone
+        sha = world.head(number)
+        world.fake.world.comment(number, "maya", "/train")
+        world.said(number, "comes from a fork: the command must name its whole commit")
+        world.fake.world.comment(number, "maya", f"/train @{sha}")
+        assert f"/approve @{sha}" in world.said(number, "only after a maintainer has approved")
+        assert world.jobs(number) == []
+
+
+def test_links_among_the_outputs_lead_nowhere(world: HostileWorld) -> None:
+    """Rule 23: what a job hands back is files of its own, whatever they are called."""
+    files = json.dumps(world.facts["files"])
+    code = (
+        "import json, os\n"
+        "os.makedirs('loot/deep', exist_ok=True)\n"
+        f"for number, path in enumerate({files}):\n"
+        "    os.symlink(path, f'loot/link-{number}')\n"
+        "    os.symlink(os.path.dirname(path), f'loot/deep/folder-{number}')\n"
+        "os.symlink('/proc/self/environ', 'loot/environ')\n"
+        "os.mkfifo('loot/pipe')\n"
+        "json.dump({'score': 0.5}, open('metrics.json', 'w'))\n"
+    )
+    config = CONFIG.replace("      timeout: 5m\n", "      timeout: 5m\n      outputs: [loot]\n")
+    number = world.fork("links", {"train.py": code, "headway.yaml": config})
+    world.granted(number)
+    job = world.settled(number)
+    with world.app.database.read() as tx:
+        (task,) = JobStore(tx).tasks(job.id)
+    assert [each.path for each in task.outputs] in ([], ["metrics.json"])
+
+
+def test_a_fork_s_build_hooks_run_in_the_sandbox_or_not_at_all(world: HostileWorld) -> None:
+    """Rule 20: to build an environment is to run code; a fork's is not built on this machine's word."""
+    hook = (
+        "import glob, os, pathlib\n"
+        "home = os.path.expanduser('~')\n"
+        "print('HOOK', os.environ.get('DEPLOY_KEY'), os.environ.get('HOSTILE_SERVER'))\n"
+        "for path in glob.glob('/proc/[0-9]*/environ') + [home + '/.netrc', home + '/.aws/credentials']:\n"
+        "    try: print('HOOK', path, open(path, errors='replace').read()[:4000])\n"
+        "    except OSError: pass\n"
+        f"pathlib.Path({str(world.folder / 'shared' / 'hwpoison')!r}).write_text('a hook was here')\n"
+        "from setuptools import setup\nsetup(name='evil', version='1')\n"
+    )
+    number = world.fork(
+        "hooks",
+        {
+            "requirements.txt": "./evil\n",
+            "evil/setup.py": hook,
+            "evil/pyproject.toml": '[build-system]\nrequires = []\nbuild-backend = "backend"\nbackend-path = ["."]\n',
+            "evil/backend.py": hook,
+            "train.py": GOOD + "# hooks\n",
+        },
+    )
+    world.granted(number)
+    job = world.settled(number)
+    assert job.state.is_final
+    assert not (world.folder / "shared" / "hwpoison").exists()
+    built = [path.read_text(errors="replace") for path in (world.data / "builds").rglob("*.log")]
+    assert "HOOK" not in "".join(built)
+
+
+def test_a_fork_s_own_headway_yaml_grants_it_nothing(world: HostileWorld) -> None:
+    """Rule 11: what decides about a change is the base branch's, and secrets are nobody's to ask for in a fork."""
+    config = CONFIG.replace("[DEPLOY_KEY]", "[DEPLOY_KEY, WAREHOUSE_TOKEN]") + (
+        "network: true\n"
+        "triggers: {pull_request: {roles: [read]}}\n"
+        "deploy: {environment: production, environments: {production: {roles: [write], users: [mallory]}}}\n"
+    )
+    number = world.fork("generous", {"train.py": GOOD + "# generous\n", "headway.yaml": config})
+    sha = world.head(number)
+    world.fake.world.comment(number, "mallory", f"/train @{sha}")
+    assert "needs write permission" in world.said(number, "@mallory may not /train")
+    world.fake.world.comment(number, "mallory", f"/deploy @{sha}")
+    assert "needs maintain permission" in world.said(number, "@mallory may not /deploy")
+    world.granted(number)
+    world.settled(number)
+    assert "DEPLOY_KEY" not in _log(world, number)
