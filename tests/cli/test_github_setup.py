@@ -57,6 +57,14 @@ def test_an_app_is_set_up_while_the_server_runs(alone: Terminal, fake: FakeGitHu
     assert alone("server", "status", "--json").json["pid"] == before  # the same process, begun anew
 
     added = alone("repo", "add", NAME)
+    found = {each["name"]: each for each in alone("doctor", "--json", code=None).json}
+    assert found["github credentials"]["state"] == "ok"
+    assert found["github webhook"]["state"] == "fail"  # this server was started without HEADWAY_PUBLIC_URL
+    assert "HEADWAY_PUBLIC_URL" in found["github webhook"]["cause"]
+    assert found[f"{NAME} permissions"]["state"] == "ok"
+    live = alone("doctor", "--live", NAME, code=1)
+    assert f"--live {NAME} --change N" in " ".join(live.out.split())
+    assert "is not listened to" in alone("doctor", "--live", "acme/other", code=5).err
     assert NAME in added.out
     (repo,) = alone("repo", "list", "--json").json
     assert (repo["name"], repo["forge"], repo["default_branch"]) == (NAME, "github", "main")

@@ -13,7 +13,7 @@ import httpx
 from gidgethub import sansio
 
 from headway.errors import Conflict, HeadwayError, NotFound, Refused, Throttled, Unreachable, UsageError
-from headway.logs import logger
+from headway.logs import conceal, logger
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -175,7 +175,8 @@ def _said(response: httpx.Response) -> str:
     if not isinstance(found, dict):
         return ""
     errors = found.get("errors")
-    return f"{found.get('message', '')}{f': {errors}' if errors else ''}"[:500]
+    # Whatever an answer repeats of what we sent: it is kept beside what failed.
+    return conceal(f"{found.get('message', '')}{f': {errors}' if errors else ''}")[:500]
 
 
 def _is_limit(response: httpx.Response, said: str) -> bool:
