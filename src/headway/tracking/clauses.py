@@ -45,6 +45,7 @@ class Walk(NamedTuple):
     inner: Condition  # over x.key and x.value
     probe: Condition  # what the index alone can count: at least as many rows
     metric: str = ""  # whose numbers it compares, if it does nothing else
+    fence: str = ""  # keeps PostgreSQL from turning a test of each run into a join of all of them
 
 
 NEVER = Condition("1 = 0")
@@ -70,6 +71,11 @@ def compared(link: Link, column: str, op: str, value: Any) -> Condition:
 
 def walk_of(link: Link, clause: Clause, exps: Sequence[int]) -> Walk | None:
     """Return the rows that satisfy a clause over interned keys; None when no run has the key at all."""
+    found = _walk_of(link, clause, exps)
+    return found if found is None or link.is_sqlite else found._replace(fence=" offset 0")
+
+
+def _walk_of(link: Link, clause: Clause, exps: Sequence[int]) -> Walk | None:
     ids = key_ids(link, exps, kind=ENTITY_KINDS[clause.entity], name=clause.key)
     if not ids:
         return None
@@ -104,7 +110,7 @@ def having(walk: Walk, *, is_absent: bool = False) -> Condition:
     """Return the condition that run `r` has, or lacks, such a row."""
     word = "not exists" if is_absent else "exists"
     return Condition(
-        f"{word} (select 1 from {walk.table} x where x.run = r.id and {walk.inner.sql})",  # noqa: S608  # our own names
+        f"{word} (select 1 from {walk.table} x where x.run = r.id and {walk.inner.sql}{walk.fence})",  # noqa: S608  # our own names
         walk.inner.values,
         "" if is_absent else walk.metric,
     )
