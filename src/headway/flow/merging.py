@@ -66,6 +66,8 @@ def after_opening(app: App, event: ChangeMoved) -> bool:
             judged = JobResults(tx).at_commit(change.repo_id, project.spec.name, change.head_sha)
             if judged is None and project.is_touched:
                 want(tx, _not_run(change.repo_id, change.head_sha, project.spec), now)
+            elif judged is None and project.base is not None and project.base.triggers.paths:
+                want(tx, _nothing_to_do(change.repo_id, change.head_sha, project.spec), now)
         watch_change(tx, change, projects)
         _void_approvals(tx, change, now)
     return True
@@ -102,6 +104,20 @@ def _not_run(repo_id: str, sha: str, project: ProjectSpec) -> WantedStatus:
         state=StatusState.PENDING,
         title=f"not run at this commit: comment {project.triggers.comment}",
         external_id=f"{OF_PROJECT}{project.name}",
+    )
+
+
+def _nothing_to_do(repo_id: str, sha: str, project: ProjectSpec) -> WantedStatus:
+    """Let a change pass that the base branch's own `paths` say nothing is to be judged of; without them it waits.
+
+    A forge takes neutral for passed (rule 27): only what is written down as a policy may say so.
+    """
+    return replace(
+        _not_run(repo_id, sha, project),
+        state=StatusState.SUCCESS,
+        is_neutral=True,
+        title="nothing to judge: no file of triggers.pull_request.paths has changed",
+        summary=f"headway.yaml on the base branch says which files {project.name} depends on; none is in this change.",
     )
 
 

@@ -13,6 +13,7 @@ from headway.commands.grammar import format_command
 from headway.commands.model import Command, ParsedCommand
 from headway.commands.store import CommandStore
 from headway.db import schema
+from headway.flow.environment_gate import needs, read_look
 from headway.flow.model import JobResult
 from headway.flow.outside import tracking_of
 from headway.flow.results import JobResults
@@ -20,7 +21,7 @@ from headway.gates.model import CheckState
 from headway.jobs.model import Job, JobState, Task
 from headway.jobs.store import JobStore
 from headway.planning.model import Plan
-from headway.projects.model import ProjectSpec
+from headway.projects.model import DeploySpec, ProjectSpec
 from headway.reports.model import (
     MetricRow,
     ReportState,
@@ -87,6 +88,7 @@ def view_job(app: App, tx: Connection, job: Job) -> ReportView:
         params={name: str(value) for name, value in plan.params.items()},
         release=release,
         release_url=f"{base_url(app)}/deployments" if release else "",
+        release_needs=_needs(app, release),
         next_step=_next_step(plan.project, job),
         superseded_by=_superseded(tx, job),
         compare_url=_compare_url(app, tx, job, result),
@@ -94,7 +96,7 @@ def view_job(app: App, tx: Connection, job: Job) -> ReportView:
         seconds_left=_seconds_left(plan, tasks, now),
         earlier_run=_earlier(tx, result, tasks),
         reason=job.reason,
-        notes=result.notes if result else (),
+        notes=(*_cause(tx, job), *(result.notes if result else ())),
         outside=_outside(tx, plan, job, result),
         seed=plan.project.seed,
         updated_at=now,
@@ -129,6 +131,12 @@ def _state(job: Job, result: JobResult | None, release: Release | None) -> Repor
 def _command_text(tx: Connection, job: Job) -> str:
     command = CommandStore(tx).get(job.command_id)
     return command_text(command)
+
+
+def _cause(tx: Connection, job: Job) -> tuple[str, ...]:
+    """Say what asked for a job where it was no comment: a press, a label, a time, another system."""
+    command = CommandStore(tx).get(job.command_id)
+    return (f"asked for by {command.actor}: {command.cause}",) if command.cause else ()
 
 
 def command_text(command: Command) -> str:
@@ -279,6 +287,15 @@ def _release_of(tx: Connection, job: Job) -> Release | None:
         schema.release.c.change == job.change,
     )
     return next((release for release in found if release.commit == job.commit), None)
+
+
+def _needs(app: App, release: Release | None) -> str:
+    if release is None or release.state is not ReleaseState.WAITING:
+        return ""
+    look = read_look(app, release)
+    who = look.who if look is not None and look.who else needs(None, release.spec or DeploySpec())
+    held = look.why if look is not None and len(release.approved_by) >= (release.spec or DeploySpec()).approvals else ""
+    return "; ".join(part for part in (who, held) if part)
 
 
 def _baseline_url(app: App, tx: Connection, result: JobResult | None) -> str:

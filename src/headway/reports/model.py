@@ -131,6 +131,7 @@ class ReportView:
     params: dict[str, str] = field(default_factory=dict)
     release: Release | None = None
     release_url: str = ""
+    release_needs: str = ""  # while it waits: who must approve, and what else holds it
     next_step: str = ""  # "On merge: registers as churn v8 ..."
     superseded_by: str = ""
     updated_at: datetime | None = None

@@ -80,7 +80,8 @@ def _release_commands(view: ReportView) -> Spans:
     if release is None:
         return ()
     if release.state is ReleaseState.WAITING:
-        return say("Let it in: ", code(f"/approve{_suffix(view)}"))
+        needs = f" (it needs {view.release_needs})" if view.release_needs else ""
+        return say("Let it in: ", code(f"/approve{_suffix(view)}"), needs)
     if release.state in (ReleaseState.PROMOTED, ReleaseState.CANARY):
         before = f"Before: v{release.previous}. " if release.previous is not None else ""
         return say(
