@@ -470,6 +470,7 @@ override = Table(
     Column("change", Integer, primary_key=True),
     Column("project", String(63), primary_key=True),
     Column("head_sha", String(64), primary_key=True),
+    Column("base_sha", String(64), primary_key=True),  # what it was judged by: another base, another word
     Column("check", String(255), primary_key=True),
     Column("actor", String(128), nullable=False),
     Column("reason", Text, nullable=False),

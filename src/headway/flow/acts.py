@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sqlalchemy import ColumnElement, Connection, select
+from sqlalchemy import ColumnElement, select
 
 from headway.app import App
 from headway.commands.checks import named_check
@@ -56,7 +56,8 @@ def override(app: App, command: Command) -> str:
         raise UsageError("an override names a check of a change and a reason", hint="/override CHECK REASON")
     now = app.clock.now()
     with app.database.write() as tx:
-        job, result = _judged(tx, command)
+        store = JobStore(tx)
+        job, result = _judged(store, JobResults(tx), command)
         if result.verdict is None:
             raise NotFound("there is no verdict to override", hint="/train makes one")
         failing = [each.id for each in result.verdict.checks if each.judged and each.state in _ACCEPTABLE]
@@ -65,6 +66,7 @@ def override(app: App, command: Command) -> str:
             "change": command.change,
             "project": job.project,
             "head_sha": job.commit,
+            "base_sha": store.plan(job.plan_id).base_commit,
         }
         known = tx.execute(select(schema.override.c.check).filter_by(**scope)).scalars().all()
         # What is accepted already may be named again: after a crash it was not yet judged anew.
@@ -84,14 +86,13 @@ def override(app: App, command: Command) -> str:
                 at=now,
             )
     judge_again(app, job)
-    return f"{shown(named.check)} is accepted for commit `{job.commit[:7]}` and no other: {named.reason}"
+    return f"{shown(named.check)} is accepted for commit `{job.commit[:7]}` on this base and no other: {named.reason}"
 
 
 _ACCEPTABLE = (CheckState.FAILED, CheckState.MISSING, CheckState.CANNOT_TELL)
 
 
-def _judged(tx: Connection, command: Command) -> tuple[Job, JobResult]:
-    store, results = JobStore(tx), JobResults(tx)
+def _judged(store: JobStore, results: JobResults, command: Command) -> tuple[Job, JobResult]:
     where = [schema.job.c.repo_id == command.repo_id, schema.job.c.change == command.change]
     if command.project is not None:
         where.append(schema.job.c.project == command.project)

@@ -125,7 +125,7 @@ def _judged(app: App, job: Job, plan: Plan, result: JobResult) -> JobResult:
     project = plan.project
     chosen = baseline_for(app, job, plan, result)
     with app.database.read() as tx:
-        overrides = _overrides(tx, job)
+        overrides = _overrides(tx, job, plan)
     chosen = _with_rows(app, plan, chosen)
     # One hold-out for both sides, the base branch's: labels are never the change's own.
     found = judge(
@@ -195,7 +195,8 @@ def _paired(curves: tuple[Curve, ...], others: tuple[Curve, ...]) -> tuple[Curve
     )
 
 
-def _overrides(tx: Connection, job: Job) -> list[Override]:
+def _overrides(tx: Connection, job: Job, plan: Plan) -> list[Override]:
+    """Return the words in force: each for one head on one base (rule 31 of the forge door)."""
     if job.change is None:
         return []
     table = schema.override
@@ -205,6 +206,7 @@ def _overrides(tx: Connection, job: Job) -> list[Override]:
             table.c.change == job.change,
             table.c.project == job.project,
             table.c.head_sha == job.commit,
+            table.c.base_sha == plan.base_commit,
         ),
     )
     return [Override(**row) for row in rows.mappings()]

@@ -9,9 +9,11 @@ import pytest
 
 from fakes.story import CONFIG, Story
 from headway.commands.model import CommandState, ParsedCommand, Verb
-from headway.flow import dispatch, intake
+from headway.db import schema
+from headway.flow import dispatch, intake, settle
 from headway.flow.standing import needed_for, wrong_commit
 from headway.forges.model import Permission
+from headway.jobs.store import JobStore
 
 TRAINERS = CONFIG + "triggers: {pull_request: {comment: /full-test, roles: [maintain, admin]}}\n"
 
@@ -101,3 +103,29 @@ def test_two_wrong_lines_of_a_comment_are_two_answers(story: Story) -> None:
     said = [comment["body"] for comment in story.outbox("comment")]
     assert len(said) == 2
     assert any("is not the head" in body for body in said)
+
+
+def test_an_override_ends_with_the_base_that_it_was_given_on(story: Story) -> None:
+    """Rule 31: a maintainer's word is for one head on one base; what the base is judged by has changed since."""
+    change = story.change()
+    job = story.ended(change, is_good=False)
+    word = story.command(Verb.OVERRIDE, change, arguments=("auc",), reason="known to be late")
+    dispatch.step(story.app, story.background)
+    assert "on this base and no other" in story.answer(word).answer
+    with story.app.database.read() as tx:
+        (kept,) = tx.execute(schema.override.select()).mappings().all()
+        plan = JobStore(tx).plan(job.plan_id)
+        assert (kept["head_sha"], kept["base_sha"]) == (job.commit, plan.base_commit)
+        assert [each.check for each in settle._overrides(tx, job, plan)] == ["auc"]
+        moved = replace(plan, base_commit="b" * 40)
+        assert settle._overrides(tx, job, moved) == []
+
+
+def test_an_override_without_a_reason_is_answered_with_the_form(story: Story) -> None:
+    change = story.change()
+    intake.step(story.app, story.background)
+    story.forge.add_comment(story.repo.id, change.number, author="eve", body="/override auc\n")
+    intake.step(story.app, story.background)
+    dispatch.step(story.app, story.background)
+    with story.app.database.read() as tx:
+        assert tx.execute(schema.override.select()).all() == []

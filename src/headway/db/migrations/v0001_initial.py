@@ -523,11 +523,14 @@ def _override() -> None:
         sa.Column("change", sa.Integer(), nullable=False),
         sa.Column("project", sa.String(length=63), nullable=False),
         sa.Column("head_sha", sa.String(length=64), nullable=False),
+        sa.Column("base_sha", sa.String(length=64), nullable=False),
         sa.Column("check", sa.String(length=255), nullable=False),
         sa.Column("actor", sa.String(length=128), nullable=False),
         sa.Column("reason", sa.Text(), nullable=False),
         sa.Column("at", sa.BigInteger(), nullable=False),
-        sa.PrimaryKeyConstraint("repo_id", "change", "project", "head_sha", "check", name=op.f("pk_override")),
+        sa.PrimaryKeyConstraint(
+            "repo_id", "change", "project", "head_sha", "base_sha", "check", name=op.f("pk_override")
+        ),
     )
 
 
