@@ -1,6 +1,6 @@
 """Forks at GitHub: a maintainer's word for one commit, the strongest isolation, and no way round either.
 
-Rules 10, 12 to 14 and 18 of the forge door; the server is a real process, GitHub the fake that its own description judges.
+Rules 10, 12 to 14 and 18 of the forge door. The server is a real process; GitHub is the fake.
 """
 
 from __future__ import annotations
@@ -14,8 +14,9 @@ import pytest
 from fakes.github.server import running
 from headway.jobs.store import JobStore
 from hostile.world import CONFIG, HostileWorld, hostile_world
+from hostile.world import GOOD as TRAINING
 
-GOOD = 'import json, os\nprint("my environment:", sorted(os.environ))\njson.dump({"score": 0.5}, open("metrics.json", "w"))\n'
+GOOD = TRAINING + 'print("my environment:", sorted(os.environ))\n'
 
 
 @pytest.fixture(scope="module")

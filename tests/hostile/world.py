@@ -37,7 +37,8 @@ from headway.settings import Settings
 
 PROBES = Path(__file__).with_name("probes")
 PATIENCE = 120.0
-TRAIN = 'import json, os\nprint("secret of", len(os.environ["DEPLOY_KEY"]))\njson.dump({"score": 0.5}, open("metrics.json", "w"))\n'
+GOOD = 'import json, os\njson.dump({"score": 0.5}, open("metrics.json", "w"))\n'
+TRAIN = GOOD + 'print("a secret of", len(os.environ["DEPLOY_KEY"]))\n'
 CONFIG = """\
 name: flights
 env: {secrets: [DEPLOY_KEY]}
@@ -293,7 +294,7 @@ def _sockets(world: HostileWorld) -> None:
     facts["abstract"] = f"hostile-{secrets.token_hex(6)}"
     trap.listen(socket.AF_UNIX, "\0" + facts["abstract"], "abstract socket")
     # A socket's address is short; its folder may be long.
-    place = f"/tmp/hw-{secrets.token_hex(4)}.sock"  # noqa: S108  # where such sockets lie
+    place = f"/tmp/hw-{secrets.token_hex(4)}.sock"
     trap.listen(socket.AF_UNIX, place, "unix socket")
     facts["sockets"] = [place]
     facts["trap_port"] = trap.listen(socket.AF_INET, ("127.0.0.1", 0), "loopback")[1]
@@ -307,7 +308,7 @@ def _sockets(world: HostileWorld) -> None:
 
 def _memory(world: HostileWorld, stack: contextlib.ExitStack) -> None:
     libc, facts = ctypes.CDLL(None, use_errno=True), world.facts
-    shared = Path(f"/dev/shm/hostile-{secrets.token_hex(6)}")  # noqa: S108  # what is planted
+    shared = Path(f"/dev/shm/hostile-{secrets.token_hex(6)}")
     shared.write_text(plant(world.words, "/dev/shm"))
     stack.callback(shared.unlink)
     facts["shared_files"] = [str(shared), str(world.folder / "shared" / "left.txt")]
@@ -376,6 +377,7 @@ def _server(world: HostileWorld, stack: contextlib.ExitStack) -> None:
         stdout=log,
         stderr=log,
         start_new_session=True,
+        preexec_fn=_end_with_the_test,  # noqa: PLW1509  # the child makes one system call
     )
     stack.callback(_end, process)
     url = f"http://127.0.0.1:{port}"
@@ -410,6 +412,10 @@ def _server(world: HostileWorld, stack: contextlib.ExitStack) -> None:
     with world.app.database.write() as tx:
         for name in ("DEPLOY_KEY", "WAREHOUSE_TOKEN"):
             SecretStore(tx).set(world.repo.id, name, value=plant(words, f"secret {name}"), by="test", at=now)
+
+
+def _end_with_the_test() -> None:
+    ctypes.CDLL(None).prctl(1, int(signal.SIGTERM))
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
