@@ -56,7 +56,7 @@ def chart(report: dict[str, Any]) -> str:
     low, high = math.floor(math.log10(least)), math.ceil(math.log10(most))
     xs = [_LEFT + _WIDTH * (0.06 + 0.88 * _share(size, sizes)) for size in sizes]
     memory_left = _LEFT + _WIDTH + _LABELS + 60
-    width = memory_left + 210
+    width = memory_left + 230
     height = _TOP + _HEIGHT + 52
 
     def y(value: float) -> float:
