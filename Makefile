@@ -91,6 +91,10 @@ test-clients: setup-dev ## MLflow clients of three generations, scikit-learn, Li
 test-outage: setup-dev ## real MLflow scripts while their server is away for more than a minute (about four minutes)
 	HEADWAY_TEST_OUTAGE=65 $(BIN)/python -m pytest -q --timeout 900 tests/chaos/test_outage.py
 
+.PHONY: test-webhook-storm
+test-webhook-storm: setup-dev ## 10,000 webhooks, doubled, late and garbled, on a real server while a training runs
+	$(BIN)/python tests/chaos/webhook_storm.py --events 10000 --seed 1
+
 test-chaos-short: setup-dev ## one seed of 200 trainings under 40 kills of server and worker
 	$(BIN)/python tests/chaos/kill_server.py --runs 200 --kills 40 --seed 1
 

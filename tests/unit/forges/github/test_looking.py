@@ -1,0 +1,133 @@
+"""Looking at a repository, and at the App's list of deliveries: what a look costs, and what it may miss."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from fakes.github.server import PERSONAL_TOKEN, FakeGitHub, running
+from fakes.github.world import APP_ID, APP_SLUG, NAME
+from headway.clock import SystemClock
+from headway.db.connection import open_database
+from headway.db.migrate import migrate
+from headway.forges.github.config import GitHubApp, GitHubConfig
+from headway.forges.github.forge import GitHubForge
+from headway.forges.model import ChangeLabelled, CommentCreated, Event
+
+
+@dataclass
+class Looked:
+    fake: FakeGitHub
+    forge: GitHubForge
+    repo_id: str
+    cursor: str
+
+    def look(self) -> tuple[Event, ...]:
+        page = self.forge.events_since(self.repo_id, self.cursor)
+        self.cursor = page.cursor
+        return page.events
+
+    def cost(self) -> tuple[int, int]:
+        """Requests of one look, and how many of them were answered "not modified"."""
+        asked, unchanged = len(self.fake.requests), self.fake.unchanged
+        self.look()
+        return len(self.fake.requests) - asked, self.fake.unchanged - unchanged
+
+
+@pytest.fixture(params=["app", "app with a door", "token"])
+def looked(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Looked]:
+    with_app = request.param != "token"
+    with running(tmp_path / "github.git", with_app=with_app) as fake:
+        app = GitHubApp(id=APP_ID, slug=APP_SLUG, private_key=fake.private_key) if with_app else None
+        secrets = ("a secret of this webhook",) if "door" in request.param else ()
+        token = "" if with_app else PERSONAL_TOKEN
+        config = GitHubConfig(api=fake.url, app=app, token=token, webhook_secrets=secrets)
+        database = open_database(f"sqlite:///{tmp_path / 'headway.db'}")
+        migrate(database)
+        forge = GitHubForge(database, SystemClock(), config=config, mirrors=tmp_path / "mirrors")
+        fake.world.commit("main", {"README.md": "x"})
+        fake.world.commit("better", {"README.md": "y"})
+        fake.world.open_pull("better")
+        repo_id = forge.register_repo(NAME, by="test").id
+        made = Looked(fake, forge, repo_id, forge.events_since(repo_id, "").cursor)
+        yield made
+        database.close()
+        assert fake.problems == []
+
+
+def test_a_look_at_a_quiet_repository_costs_nothing_of_the_limit(looked: Looked) -> None:
+    """Each request is answered 304: a look in 15 seconds is 720 requests an hour, and 0 of 5,000 are used up."""
+    looked.look()
+    asked = 4 if looked.forge.listens else 3  # where webhooks come in, the list of deliveries is looked at too
+    assert looked.cost() == (asked, asked)
+    assert looked.cost() == (asked, asked)
+
+
+def test_a_comment_costs_one_answer(looked: Looked) -> None:
+    looked.fake.world.post(1, "ada", "hello")  # whose token it is, is asked once
+    looked.look()
+    looked.fake.world.post(1, "ada", "/train")
+    asked, unchanged = looked.cost()
+    assert asked - unchanged == 1
+
+
+def test_comments_on_issues_and_those_from_before_a_first_look_are_nothing(looked: Looked) -> None:
+    looked.fake.world.post(1, "ada", "/train")
+    assert [each for each in looked.look() if isinstance(each, CommentCreated)]
+    looked.cursor = looked.forge.events_since(looked.repo_id, "").cursor
+    assert looked.look() == ()
+
+
+def test_repeating_a_look_repeats_its_answer(looked: Looked) -> None:
+    before = looked.cursor
+    looked.fake.world.post(1, "ada", "/train")
+    first = looked.look()
+    looked.cursor = before
+    again = looked.look()
+    assert [each.delivery for each in first] == [each.delivery for each in again]
+
+
+def missed(looked: Looked) -> list[str]:
+    return [each.label for each in looked.look() if isinstance(each, ChangeLabelled)]
+
+
+@pytest.mark.parametrize("looked", ["app with a door"], indirect=True)
+def test_a_delivery_that_ended_later_than_a_younger_one_is_found(looked: Looked) -> None:
+    """GitHub lists a delivery once it has ended, and their order is not promised."""
+    world = looked.fake.world
+    just = datetime.now(UTC).isoformat()
+    world.label(1, "slow")
+    world.label(1, "fast")
+    slow, fast = (replace(each, status=502, at=just) for each in world.deliveries[-2:])
+    world.deliveries[-2:] = [fast]
+    assert missed(looked) == ["fast"]
+    world.deliveries[-1:] = [slow, fast]
+    assert "slow" in missed(looked)
+    ago = (datetime.now(UTC) - timedelta(minutes=5)).isoformat()
+    world.deliveries[-2:] = [replace(slow, at=ago), replace(fast, at=ago)]
+    looked.look()
+    assert missed(looked) == [], "what is old enough is not looked at again"
+
+
+@pytest.mark.parametrize("looked", ["app with a door"], indirect=True)
+def test_a_delivery_that_was_sent_again_by_hand_and_taken_is_not_fetched(looked: Looked) -> None:
+    world = looked.fake.world
+    world.label(1, "again")
+    failed = replace(world.deliveries[-1], status=502)
+    world.deliveries[-1:] = [failed, replace(failed, id=world.next_id(), status=202)]
+    assert missed(looked) == []
+
+
+@pytest.mark.parametrize("looked", ["app with a door"], indirect=True)
+def test_one_that_cannot_be_read_does_not_hide_the_others(looked: Looked) -> None:
+    world = looked.fake.world
+    for name in ("before", "broken", "after"):
+        world.label(1, name)
+    found = [replace(each, status=0) for each in world.deliveries[-3:]]
+    found[1] = replace(found[1], payload={"repository": world.repository(), "pull_request": 5, "number": 1})
+    world.deliveries[-3:] = found
+    assert missed(looked) == ["before", "after"]
