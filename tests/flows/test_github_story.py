@@ -16,6 +16,7 @@ from fakes.github.world import APP_ID, APP_SLUG, NAME, FakeComment
 from flows.conftest import age_heads, serving
 from flows.test_story import CONFIG, train_script
 from headway.app import App, open_app
+from headway.commands.inbox import InboxStore
 from headway.db import schema
 from headway.flow.results import JobResults
 from headway.forges.github.config import GitHubApp, GitHubConfig, save_config
@@ -136,3 +137,73 @@ def test_a_comment_becomes_one_check_and_one_report(github: GitHubStage) -> None
 
     github.tick_until(is_baseline, "the squashed merge has the change's result")
     assert merged.merge_commit_sha
+
+
+def _baseline(github: GitHubStage) -> str:
+    with github.app.database.read() as tx:
+        found = JobResults(tx).latest_baseline(github.repo.id, "tiny")
+    return found.job_id if found else ""
+
+
+def test_a_rebase_is_recognised_and_why_tells_its_lineage(github: GitHubStage) -> None:
+    number = github.train("rebased", 0.8)
+    github.fake.world.comment(number, "ada", "/train")
+    assert github.concluded(number)["conclusion"] == "success"
+    (job,) = github.jobs(change=number)
+    github.fake.world.merge(number, rebase=True)
+    github.tick_until(lambda: _baseline(github) == job.id, "the rebased merge has the change's result")
+    github.fake.world.comment(number, "ada", "/why")
+
+    def lineage() -> str:
+        return next((body for body in github.bodies() if "baseline of" in body and f"#{number}" in body), "")
+
+    said = github.tick_until(lineage, "/why answers")
+    assert job.commit in said
+    assert f"#{job.number}" in said
+    assert [each for each in github.jobs() if each.change is None] == [], "nothing was trained for it"
+
+
+def test_a_merge_while_the_server_was_away_is_found(github: GitHubStage) -> None:
+    number = github.train("away", 0.9)
+    github.fake.world.comment(number, "ada", "/train")
+    assert github.concluded(number)["conclusion"] == "success"
+    (job,) = github.jobs(change=number)
+    assert github.app.github is not None
+    last_look = github.app.github.events_since(github.repo.id, "").cursor
+    github.fake.world.merge(number)
+    github.sender.sent = len(github.fake.world.deliveries)  # none of it comes in
+    found = github.app.github.events_since(github.repo.id, last_look)
+    with github.app.database.write() as tx:
+        for event in (*found.events, *found.events):
+            InboxStore(tx).add(event, forge="github", at=github.app.clock.now())
+    github.tick_until(lambda: _baseline(github) == job.id, "looking has found the merge")
+
+
+def test_a_merge_queue_is_answered_and_run_again_is_a_command(github: GitHubStage) -> None:
+    number = github.train("queued", 0.95)
+    github.fake.world.comment(number, "ada", "/train")
+    pressed = github.concluded(number)
+    (job,) = github.jobs(change=number)
+    sha = github.fake.world.queue(number)
+
+    def answered() -> dict[str, Any] | None:
+        found = github.check(sha)
+        return found if found and found["conclusion"] else None
+
+    assert github.tick_until(answered, "the queue has its verdict")["conclusion"] == "success"
+    assert [each.id for each in github.jobs() if each.commit == sha] == [], "the files were judged already"
+    github.fake.world.press(pressed["id"], "rerequest")
+    again = github.tick_until(lambda: [each for each in github.jobs(change=number) if each.id != job.id], "once more")
+    assert [each.commit for each in again] == [job.commit]
+
+
+def test_a_change_that_was_open_before_can_be_trained(github: GitHubStage) -> None:
+    """Rule 12: its head was never told to us, and is known from when the repository was added."""
+    github.fake.world.commit("older", {"train.py": train_script(1.5)})
+    number = github.fake.world.open_pull("older").number
+    github.sender.sent = len(github.fake.world.deliveries)  # it was there before we listened
+    assert github.app.github is not None
+    github.app.github.register_repo(NAME, by="test")
+    github.settle()
+    github.fake.world.comment(number, "ada", "/train")
+    assert github.concluded(number)["conclusion"] == "success"

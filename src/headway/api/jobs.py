@@ -11,6 +11,7 @@ from headway.api.answers import Call
 from headway.auth.belongs import Kind
 from headway.auth.secrets import SecretStore
 from headway.auth.visible import repos_in_sight
+from headway.commands.store import CommandStore
 from headway.db import schema
 from headway.errors import NotFound
 from headway.flow.compare import compare_jobs
@@ -36,9 +37,11 @@ def list_jobs(call: Call) -> Any:
     with call.app.database.read() as tx:
         jobs = JobStore(tx).find(*where, limit=call.number("limit", 50), offset=call.number("offset", 0, most=10**9))
         results = JobResults(tx).of_jobs(job.id for job in jobs)
+        causes = CommandStore(tx).causes(job.command_id for job in jobs)
     return [
         {
             "job": job,
+            "asked": causes.get(job.command_id),
             "metrics": results[job.id].metrics if job.id in results else {},
             "outcome": _outcome(results.get(job.id)),
         }
@@ -63,6 +66,7 @@ def show(call: Call) -> Any:
                 metrics |= {name: point.value for name, point in run.metrics.items()} if run else {}
         return {
             "job": job,
+            "asked": CommandStore(tx).causes([job.command_id]).get(job.command_id),
             "tasks": tasks,
             "attempts": store.attempts(task.id for task in tasks),
             "metrics": {name: value for name, value in metrics.items() if not name.startswith("system/")},

@@ -37,7 +37,7 @@ def list_jobs(
         return
     is_filtered = any(value is not None for value in filters.values())
     table(
-        ["job", "project", "branch", "commit", "state", "verdict", "queued (UTC)", "metrics"],
+        ["job", "project", "branch", "commit", "state", "verdict", "queued (UTC)", "asked by", "metrics"],
         [_row(each) for each in found],
         empty="no jobs match" if is_filtered else "no jobs yet: headway train",
     )
@@ -53,6 +53,7 @@ def _row(each: dict[str, Any]) -> list[object]:
         job["state"],
         each["outcome"],
         when(job["queued_at"]),
+        f"{job['actor']}, {each['asked']['origin']}" if each["asked"] else job["actor"],
         numbers_text(each["metrics"], 3),
     ]
 
@@ -70,6 +71,8 @@ def show(job: JobNumber, as_json: Json = False) -> None:
     if shown["position"] is not None:
         say(f"queue     position {shown['position']}")
     say(f"asked     {when(one['queued_at'])} UTC by {one['actor']}")
+    if shown["asked"] and shown["asked"]["cause"]:
+        say(f"because   {shown['asked']['cause']}")
     verdict = (shown["result"] or {}).get("verdict")
     if verdict:
         say(f"verdict   {verdict['outcome']}")

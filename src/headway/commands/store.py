@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import fields
 from datetime import datetime
 
@@ -70,6 +70,14 @@ class CommandStore:
         query = select(schema.command).where(table.repo_id == repo_id)
         rows = self._tx.execute(query.order_by(table.at.desc(), table.line.desc(), table.id.desc()).limit(limit))
         return tuple(_command(row) for row in rows)
+
+    def causes(self, command_ids: Iterable[str]) -> dict[str, dict[str, str]]:
+        """Return what asked for things, by command: origin, actor and, where it was no comment, the cause in words."""
+        table = schema.command.c
+        query = select(table.id, table.origin, table.actor, table.cause).where(table.id.in_(list(command_ids)))
+        return {
+            row.id: {"origin": row.origin, "actor": row.actor, "cause": row.cause} for row in self._tx.execute(query)
+        }
 
     def in_state(self, state: CommandState, *, limit: int = 100) -> tuple[Command, ...]:
         """Return the commands in a state, oldest first."""

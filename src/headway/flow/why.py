@@ -14,6 +14,8 @@ from headway.commands.model import Command
 from headway.db import schema
 from headway.errors import NotFound
 from headway.flow.present import job_url
+from headway.flow.results import JobResults
+from headway.jobs.model import Job
 from headway.jobs.store import JobStore
 from headway.registry.model import ModelVersion
 from headway.registry.store import RegistryStore
@@ -128,15 +130,50 @@ def _approvers(tx: Connection, version: ModelVersion) -> str:
 
 def answer(app: App, command: Command) -> str:
     """Answer `/why`: the chain of what is named, or of this change's own version."""
-    subject = command.arguments[0] if command.arguments else _own(app, command)
-    return "\n".join(f"- **{link.what}**: `{link.value}` {link.detail}".rstrip() for link in trace(app, subject))
+    links = trace(app, command.arguments[0]) if command.arguments else _own(app, command)
+    return "\n".join(f"- **{link.what}**: `{link.value}` {link.detail}".rstrip() for link in links)
 
 
-def _own(app: App, command: Command) -> str:
+def _own(app: App, command: Command) -> list[Link]:
+    """Return the chain of a change's release, else of its version, else of the run that was judged for it."""
     with app.database.read() as tx:
-        releases = ReleaseStore(tx).find(
-            schema.release.c.repo_id == command.repo_id, schema.release.c.change == command.change
-        )
-    if not releases:
-        raise NotFound("nothing of this change has been released", hint="/why flights@3, or a request id")
-    return f"{releases[0].model}@{releases[0].version}"
+        table = schema.release.c
+        releases = ReleaseStore(tx).find(table.repo_id == command.repo_id, table.change == command.change)
+        if releases:
+            return _version(app, tx, releases[0].model, releases[0].version)
+        job = _judged_job(tx, command)
+        result = JobResults(tx).get(job.id) if job else None
+        run_id = result.model.run_id if result and result.model else ""
+        version = RegistryStore(tx, app.clock).version_of_run(run_id)
+        if version is not None:
+            return _version(app, tx, version.model, version.number)
+        if job is not None:
+            return _job(app, tx, job)
+    raise NotFound("nothing of this change has been judged yet", hint="/train, or /why flights@3, or a request id")
+
+
+def _judged_job(tx: Connection, command: Command) -> Job | None:
+    """Return the job of a change that its branch now stands for, else the newest one that was judged."""
+    where = [schema.job.c.repo_id == command.repo_id, schema.job.c.change == command.change]
+    if command.project is not None:
+        where.append(schema.job.c.project == command.project)
+    jobs = JobStore(tx).find(*where, schema.job.c.settled_at.is_not(None))
+    results = JobResults(tx)
+    return next((job for job in jobs if results.is_baseline(job.id)), next(iter(jobs), None))
+
+
+def _job(app: App, tx: Connection, job: Job) -> list[Link]:
+    result, plan = JobResults(tx).get(job.id), JobStore(tx).plan(job.plan_id)
+    is_baseline = JobResults(tx).is_baseline(job.id)
+    links = [Link(what="job", value=f"#{job.number}", detail=job_url(app, job.number))]
+    if is_baseline and result is not None:
+        links.append(Link(what="baseline of", value=result.branch, detail="what later changes are compared with"))
+    if result is not None:
+        links += [Link(what="run", value=run, detail=f"step {task}") for task, run in result.runs.items()]
+        links += [Link(what="data", value=name, detail=digest) for name, digest in result.data.items()]
+        links.append(Link(what="environment", value=result.env_digest[:16] or "unknown"))
+    links.append(Link(what="commit", value=job.commit, detail=f"tree {plan.tree[:16]}"))
+    if job.change is not None:
+        links.append(Link(what="change", value=f"#{job.change}"))
+    links.append(Link(what="trained by", value=job.actor))
+    return links

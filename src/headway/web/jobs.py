@@ -164,6 +164,7 @@ def show(visit: Visit) -> Response:
         graph=draw(told.view.tasks),
         result=result,
         command=command_text(command),
+        cause=command.cause,
         environments=environments,
         baseline=baseline,
         mirrors=mirrors,
