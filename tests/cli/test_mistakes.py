@@ -68,8 +68,6 @@ def test_an_error_in_words_goes_to_standard_error(headway) -> None:
         ("tune",),
         ("monitor", "status"),
         ("import", "wandb", "x"),
-        ("ci", "replay", "x"),
-        ("doctor", "--live", "a/b"),
     ],
 )
 def test_what_comes_later_says_what_is_missing(headway, words: tuple[str, ...]) -> None:

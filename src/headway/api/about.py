@@ -10,6 +10,7 @@ from sqlalchemy import select
 
 from headway import __version__
 from headway.api.answers import Call, WholeNumber, place
+from headway.auth.model import Role
 from headway.db import schema
 from headway.db.backup import back_up
 from headway.errors import NotFound, UsageError
@@ -33,8 +34,8 @@ def server(call: Call) -> Any:
 
 
 def doctor(call: Call) -> Any:
-    """Return every check with what to do where it fails."""
-    return check_up(call.app)
+    """Return every check with what to do where it fails; GitHub is asked for an administrator alone: it costs limits."""
+    return check_up(call.app, asks_github=call.principal.role >= Role.ADMIN)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -27,11 +27,11 @@ def _group(panel: str, name: str, place: str, summary: str, *, is_bare: bool = F
 
 
 VERBS: tuple[Listed, ...] = (
-    _verb("Start", "init", "start", "look at this folder and write the smallest headway.yaml"),
+    _verb("Start", "init", "start", "look at this folder and write the smallest headway.yaml; --github"),
     _verb("Start", "doctor", "start", "check git, uv, isolation, disk, database, GPU, GitHub; --live OWNER/REPO"),
-    _group("Start", "server", "server:app", "start | status | stop | backup | restore | clean"),
+    _group("Start", "server", "server:app", "start | restart | status | stop | backup | restore | clean"),
     _group("Start", "login", "login:app", "log a browser in; status | out", is_bare=True),
-    _group("Start", "repo", "repo:app", "add OWNER/REPO | list | remove", lists=True),
+    _group("Start", "repo", "repo:app", "add | list | remove (OWNER/REPO at GitHub, or a folder)", lists=True),
     _group("Start", "config", "config:app", "validate | show | schema"),
     _group("Start", "secrets", "secrets:app", "set | list | remove"),
     _group("Start", "user", "user:app", "add | list | show | role | disable | enable | grant | revoke"),

@@ -36,9 +36,9 @@ class CheckedItem:
     hint: str = ""
 
 
-def check_up(app: App) -> list[CheckedItem]:
+def check_up(app: App, *, asks_github: bool = True) -> list[CheckedItem]:
     """Look at everything that a job or a release will need."""
-    return list(_items(app))
+    return [*_items(app), *(_github(app) if asks_github else ())]
 
 
 def _items(app: App) -> Iterator[CheckedItem]:
@@ -50,7 +50,6 @@ def _items(app: App) -> Iterator[CheckedItem]:
     yield _database(app)
     yield _repositories(app)
     yield from _outbox(app)
-    yield from _github(app)
     yield CheckedItem(
         name="gpu",
         state="ok",

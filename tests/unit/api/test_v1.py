@@ -51,6 +51,8 @@ def test_each_route_refuses_the_role_below_the_one_it_needs(api: Any) -> None:
         ("POST", "/clean"): Role.ADMIN,
         ("POST", "/backup"): Role.ADMIN,
         ("POST", "/repos"): Role.ADMIN,
+        ("DELETE", "/repos/{repo}"): Role.ADMIN,
+        ("POST", "/doctor/live"): Role.ADMIN,
         ("POST", "/projects"): Role.ADMIN,
         ("POST", "/tokens"): Role.VIEWER,
         ("DELETE", "/tokens/{token}"): Role.VIEWER,
