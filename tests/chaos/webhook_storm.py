@@ -280,6 +280,7 @@ def _house(folder: Path, fake: FakeGitHub) -> Iterator[tuple[Stage, int]]:
             assert time.monotonic() < ends, "the server did not start"
             time.sleep(0.05)
         yield stage, int(known["port"])
+        assert server.poll() is None, f"the server ended by itself: {log.read_text()[-3000:]}"
     finally:
         server.terminate()
         server.wait(timeout=60)
