@@ -34,7 +34,7 @@ def server(call: Call) -> Any:
 
 
 def doctor(call: Call) -> Any:
-    """Return every check with what to do where it fails; GitHub is asked for an administrator alone: it costs limits."""
+    """Return every check with what mends it; GitHub is asked for an administrator alone, since it costs limits."""
     return check_up(call.app, asks_github=call.principal.role >= Role.ADMIN)
 
 

@@ -52,6 +52,7 @@ def test_each_route_refuses_the_role_below_the_one_it_needs(api: Any) -> None:
         ("POST", "/backup"): Role.ADMIN,
         ("POST", "/repos"): Role.ADMIN,
         ("DELETE", "/repos/{repo}"): Role.ADMIN,
+        ("POST", "/repos/{repo}/rehearsals"): Role.MAINTAINER,
         ("POST", "/doctor/live"): Role.ADMIN,
         ("POST", "/projects"): Role.ADMIN,
         ("POST", "/tokens"): Role.VIEWER,
