@@ -37,6 +37,16 @@ class BareRepo:
         )
         return done.stdout.strip()
 
+    def _blob(self, content: str | bytes) -> str:
+        raw = content if isinstance(content, bytes) else content.encode()
+        done = subprocess.run(
+            ["git", "--git-dir", str(self.folder), "hash-object", "-w", "--stdin"],
+            input=raw,
+            check=True,
+            capture_output=True,
+        )
+        return done.stdout.decode().strip()
+
     def _write_tree(self, files: Mapping[str, str]) -> str:
         entries: dict[str, str] = {}
         for name in {path.partition("/")[0] for path in files}:
@@ -44,6 +54,6 @@ class BareRepo:
             if below:
                 entries[name] = f"040000 tree {self._write_tree(below)}\t{name}"
             else:
-                blob = self.git("hash-object", "-w", "--stdin", text=files[name])
+                blob = self._blob(files[name])
                 entries[name] = f"100644 blob {blob}\t{name}"
         return self.git("mktree", text="".join(f"{entries[name]}\n" for name in sorted(entries)))

@@ -5,7 +5,10 @@ Rules 10, 12 to 14 and 18 of the forge door. The server is a real process; GitHu
 
 from __future__ import annotations
 
+import io
 import json
+import re
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -25,7 +28,8 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[HostileWorld]:
     with running(folder / "github.git") as fake, hostile_world(folder / "machine", fake) as opened:
         yield opened
         assert opened.leaks() == []
-        assert fake.problems == []
+        # GitHub's description denies what GitHub does: the repository of a head is null where the fork is gone.
+        assert [each for each in fake.problems if "head/repo: None" not in each] == []
 
 
 def _log(world: HostileWorld, number: int) -> str:
@@ -78,7 +82,9 @@ def test_a_fork_of_the_same_owner_and_one_that_is_gone_are_forks(world: HostileW
         world.fake.world.pulls[number].fork_is_gone = gone
         sha = world.head(number)
         world.fake.world.comment(number, "maya", "/train")
-        world.said(number, "comes from a fork: the command must name its whole commit")
+        # Without its commit nobody's word counts here; what to write stands in the answer, in full.
+        world.said(number, f"/train @{sha}")
+        assert world.jobs(number) == []
         world.fake.world.comment(number, "maya", f"/train @{sha}")
         assert f"/approve @{sha}" in world.said(number, "only after a maintainer has approved")
         assert world.jobs(number) == []
@@ -118,22 +124,96 @@ def test_a_fork_s_build_hooks_run_in_the_sandbox_or_not_at_all(world: HostileWor
         f"pathlib.Path({str(world.folder / 'shared' / 'hwpoison')!r}).write_text('a hook was here')\n"
         "from setuptools import setup\nsetup(name='evil', version='1')\n"
     )
-    number = world.fork(
-        "hooks",
-        {
-            "requirements.txt": "./evil\n",
-            "evil/setup.py": hook,
-            "evil/pyproject.toml": '[build-system]\nrequires = []\nbuild-backend = "backend"\nbackend-path = ["."]\n',
-            "evil/backend.py": hook,
-            "train.py": GOOD + "# hooks\n",
-        },
+    source = {
+        "requirements.txt": "./evil\n",
+        "evil/setup.py": hook,
+        "evil/pyproject.toml": '[build-system]\nrequires = []\nbuild-backend = "backend"\nbackend-path = ["."]\n',
+        "evil/backend.py": hook,
+        "train.py": GOOD + "# hooks\n",
+    }
+    number = world.fork("hooks", source)
+    world.granted(number)
+    world.said(number, "would have to be built from the project's own files")
+    assert world.jobs(number) == []
+    _nothing_ran(world)
+
+
+def _nothing_ran(world: HostileWorld) -> None:
+    assert not (world.folder / "shared" / "hwpoison").exists()
+    assert "HOOK" not in "".join(path.read_text(errors="replace") for path in (world.data / "builds").rglob("*.log"))
+
+
+def _wheel(files: dict[str, str]) -> bytes:
+    """Return a wheel whose files are laid into an environment as they are."""
+    info = "evil-1.dist-info"
+    files = {
+        **files,
+        f"{info}/METADATA": "Metadata-Version: 2.1\nName: evil\nVersion: 1\n",
+        f"{info}/WHEEL": "Wheel-Version: 1.0\nGenerator: x\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
+    }
+    record = "".join(f"{name},,\n" for name in [*files, f"{info}/RECORD"])
+    made = io.BytesIO()
+    with zipfile.ZipFile(made, "w") as archive:
+        for name, text in {**files, f"{info}/RECORD": record}.items():
+            archive.writestr(name, text)
+    return made.getvalue()
+
+
+def test_what_a_wheel_has_run_at_every_start_of_python_runs_in_the_sandbox_alone(world: HostileWorld) -> None:
+    """Rule 20 again: no build, yet a line in a `.pth` is code, for whatever starts the environment's Python."""
+    line = (
+        f"import os; os.path.isdir({str(world.folder / 'shared')!r}) and "
+        f"open({str(world.folder / 'shared' / 'hwpoison')!r}, 'w').close(); "
+        "print('HOOK', os.environ.get('DEPLOY_KEY'))\n"
     )
+    files = {"evil.pth": line, "sitecustomize.py": line, "evil.py": "1\n"}
+    name = "evil-1-py3-none-any.whl"
+    code = GOOD + "# wheel\n"
+    number = world.fork("wheel", {"requirements.txt": f"./{name}\n", name: _wheel(files), "train.py": code})
     world.granted(number)
     job = world.settled(number)
-    assert job.state.is_final
-    assert not (world.folder / "shared" / "hwpoison").exists()
-    built = [path.read_text(errors="replace") for path in (world.data / "builds").rglob("*.log")]
-    assert "HOOK" not in "".join(built)
+    assert job.state == "succeeded", job.reason
+    assert "HOOK None" in _log(world, number)  # it did run, where it may
+    _nothing_ran(world)
+
+
+EVIL = (
+    "@acme/leads #12 <!-- headway:report change=1 --> <img src=x onerror=alert(1)> ``` [x](javascript:y) \x1b[31m\u202e"
+)
+
+
+def _without_fences(body: str) -> str:
+    return re.sub(r"^(`{3,})[^\n]*\n.*?^\1`*$", "", body, flags=re.MULTILINE | re.DOTALL)
+
+
+def test_what_a_fork_says_reaches_github_as_plain_words(world: HostileWorld) -> None:
+    """Rules 9, 23 and 25: no mention, no markup, no marker and no command of the code's own making."""
+    code = (
+        "import json\n"
+        f"text = {EVIL!r}\n"
+        "print(text)\nprint('/deploy --to production')\n"
+        "json.dump({text: 0.5, 'score': 0.5}, open('metrics.json', 'w'))\n"
+        "raise RuntimeError(text + '\\n```\\n/deploy --to production\\n')\n"
+    )
+    world.fake.world.commit("evil", {"train.py": code}, actor="mallory")
+    number = world.fake.world.open_pull("evil", author="mallory", from_fork=True, title=f"/train {EVIL[:80]}").number
+    world.granted(number)
+    world.settled(number)
+    check = world.concluded(number)
+    world.said(number, "RuntimeError")
+    texts = [each.body for each in world.ours()]
+    for body in texts:
+        assert body.startswith("<!-- headway:")
+        assert all(body.startswith("<!-- headway:", found.start()) for found in re.finditer("<!--", body))
+    texts += [str(check["output"].get(each) or "") for each in ("title", "summary", "text")]
+    for text in texts:
+        plain = _without_fences(text)
+        assert "<!-- headway:report change=1 -->" not in text
+        assert "<img" not in plain
+        assert "@acme" not in plain
+        assert "\x1b" not in text
+        assert "\u202e" not in text
+        assert not re.search(r"^ {0,3}/(?:deploy|train|approve)", plain, re.MULTILINE), plain
 
 
 def test_a_fork_s_own_headway_yaml_grants_it_nothing(world: HostileWorld) -> None:

@@ -191,7 +191,7 @@ class HostileWorld:
 
     # --- deeds ----------------------------------------------------------------------------------------
 
-    def fork(self, branch: str, files: dict[str, str], *, author: str = "mallory") -> int:
+    def fork(self, branch: str, files: dict[str, Any], *, author: str = "mallory") -> int:
         self.fake.world.commit(branch, files, actor=author)
         return self.fake.world.open_pull(branch, author=author, from_fork=True).number
 
