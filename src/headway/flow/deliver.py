@@ -131,7 +131,8 @@ def _touched(tx: Connection, since: int) -> set[Lane]:
         release.id.in_(select(event.entity_id).where(new, event.entity == "release")), release.change.is_not(None)
     )
     lanes = {_lane(*row) for row in tx.execute(of_jobs)} | {(*row, "") for row in tx.execute(of_releases)}
-    return {lane for lane in lanes if lane[1] is not None or lane[0] in _far_repos(tx)}
+    far = _far_repos(tx)
+    return {lane for lane in lanes if lane[1] is not None or lane[0] in far}
 
 
 def _lane(repo_id: str, change: int | None, project: str, commit: str) -> Lane:

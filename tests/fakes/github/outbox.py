@@ -45,9 +45,16 @@ class Post:
 
     def restart(self) -> None:
         """A process that remembers no id and has an empty outbox; its tokens stay, and their budget of requests."""
-        forge = GitHubForge(self.app.database, self.clock, config=self.config, mirrors=self.app.data / "mirrors")
-        if self.app.github is not None:
-            forge.tokens = self.app.github.tokens
+        before = self.app.github
+        forge = GitHubForge(
+            self.app.database,
+            self.clock,
+            config=self.config,
+            mirrors=self.app.data / "mirrors",
+            api=None if before is None else before.api,
+        )
+        if before is not None:
+            forge.tokens = before.tokens
             forge._checks._tokens = forge._comments._tokens = forge.tokens
         self.clock.forward(120)
         self.app = replace(self.app, github=forge, forges={"github": forge})
