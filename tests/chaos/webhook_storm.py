@@ -205,19 +205,23 @@ def make(world: GitHubWorld, events: int, seed: int) -> Storm:
 # --- sending it: in processes of their own, so that the fake's work is not in the figures -------------
 
 
-def send(path: Path, port: int) -> None:
-    """Send what a file holds, over some connections, and write (milliseconds, status, is_garbage) of each."""
-    waiting = iter(msgspec.msgpack.decode(path.read_bytes(), type=list[Posted]))
-    lock, done = threading.Lock(), []
+def send(path: Path, port: int, rate: float) -> None:
+    """Send what a file holds, over some connections, and write (milliseconds, status, is_garbage) of each.
+
+    With a rate each has its time, and counts from it: one that must wait for a slow one is slow itself.
+    """
+    waiting = enumerate(msgspec.msgpack.decode(path.read_bytes(), type=list[Posted]))
+    lock, done, start = threading.Lock(), [], time.perf_counter()
 
     def work() -> None:
         connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
         while True:
             with lock:
-                each = next(waiting, None)
+                number, each = next(waiting, (0, None))
             if each is None:
                 return
-            began = time.perf_counter()
+            began = start + number / rate if rate else time.perf_counter()
+            time.sleep(max(0.0, began - time.perf_counter()))
             try:
                 connection.request("POST", "/webhooks/github", each.body, each.headers)
                 answer = connection.getresponse()
@@ -236,12 +240,17 @@ def send(path: Path, port: int) -> None:
     path.with_suffix(".done").write_bytes(msgspec.msgpack.encode(done))
 
 
-def _send_all(folder: Path, storm: Storm, port: int, found: Found) -> None:
+def _send_all(folder: Path, storm: Storm, port: int, found: Found, *, rate: float) -> None:
     files = [folder / f"sender-{number}" for number in range(SENDERS)]
     for number, file in enumerate(files):
         file.write_bytes(msgspec.msgpack.encode(storm.requests[number::SENDERS]))
     began = time.monotonic()
-    senders = [subprocess.Popen([sys.executable, __file__, "--send", str(file), "--port", str(port)]) for file in files]
+    senders = [
+        subprocess.Popen(
+            [sys.executable, __file__, "--send", str(file), "--port", str(port), "--rate", str(rate / SENDERS)]
+        )
+        for file in files
+    ]
     for sender in senders:
         if sender.wait(timeout=600) != 0:
             found.wrong.append("a sender failed")
@@ -287,7 +296,7 @@ def _house(folder: Path, fake: FakeGitHub) -> Iterator[tuple[Stage, int]]:
         stage.database.close()
 
 
-def blow(folder: Path, *, events: int, seed: int, with_job: bool) -> Found:
+def blow(folder: Path, *, events: int, seed: int, with_job: bool, rate: float = 0) -> Found:
     """Let a storm go over a server and return what came of it."""
     found = Found()
     folder.mkdir(parents=True)
@@ -304,7 +313,7 @@ def blow(folder: Path, *, events: int, seed: int, with_job: bool) -> Found:
                 stage.comment(" seconds=600")
                 _wait(lambda: _points(stage) > 0, "the training logs something")
             before = _points(stage)
-            _send_all(folder, storm, port, found)
+            _send_all(folder, storm, port, found, rate=rate)
             found.points = _points(stage) - before
             if with_job and not found.points:
                 found.wrong.append("the training logged nothing meanwhile")
@@ -349,15 +358,16 @@ def main() -> int:
     parser = argparse.ArgumentParser()
     parser.add_argument("--events", type=int, default=10_000)
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--rate", type=float, default=50, help="deliveries a second; 0 = as fast as they are answered")
     parser.add_argument("--send")
     parser.add_argument("--port", type=int)
     given = parser.parse_args()
     if given.send:
-        send(Path(given.send), given.port)
+        send(Path(given.send), given.port, given.rate)
         return 0
     folder = Path(tempfile.mkdtemp(prefix="headway-storm-"))
     try:
-        found = blow(folder / "storm", events=given.events, seed=given.seed, with_job=True)
+        found = blow(folder / "storm", events=given.events, seed=given.seed, with_job=True, rate=given.rate)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
     load = os.getloadavg()[0]
