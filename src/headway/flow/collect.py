@@ -14,13 +14,14 @@ from headway.auth.tokens import TokenStore
 from headway.blobs.content import store_tree
 from headway.clock import to_millis
 from headway.engines.base import AttemptSpec
-from headway.errors import HeadwayError, NotFound
+from headway.errors import HeadwayError, NotFound, Refused, UsageError
 from headway.flow.prepare import read_spec, why_not
 from headway.jobs import advance
 from headway.jobs.model import Attempt, TaskState
 from headway.jobs.results import ResultStore
 from headway.jobs.store import JobStore
 from headway.planning.model import OutputFile, Plan, TaskResult
+from headway.tracking.limits import check_metric_name
 from headway.tracking.model import Metric, RunStatus
 from headway.tracking.store import RunStore
 
@@ -38,7 +39,7 @@ def close_attempt(app: App, attempt: Attempt, *, is_good: bool) -> None:
         spec = read_spec(attempt.directory)
     except OSError:  # somebody removed the folder: what is recorded must end all the same
         spec = None
-    logged = Logged() if spec is None else read_metrics(Path(spec.cwd) / METRICS_FILE)
+    logged = Logged() if spec is None else _logged(spec)
     now = app.clock.now()
     with app.database.write() as tx:
         for token_id in TokenStore(tx).revoke_attempt(attempt.id, at=now):
@@ -100,9 +101,34 @@ def collect(app: App, task_id: str) -> None:
             ResultStore(tx).save(result)
 
 
+def own_folder(spec: AttemptSpec) -> Path:
+    """Return the folder in which the code stood.
+
+    Raises:
+        Refused: the code has put a link in its place, by which we would read whatever the link names.
+    """
+    folder, top = Path(spec.cwd), Path(spec.directory)
+    for each in (folder, *folder.parents):
+        if each == top:
+            return folder
+        if each.is_symlink():
+            break
+    raise Refused(
+        "the project's folder was replaced by a link: nothing is taken from it",
+        hint="write outputs into the folder in which the step starts",
+    )
+
+
+def _logged(spec: AttemptSpec) -> Logged:
+    try:
+        return read_metrics(own_folder(spec) / METRICS_FILE)
+    except Refused as refusal:
+        return Logged(problem=refusal.message)
+
+
 def _outputs(app: App, plan: Plan, name: str, spec: AttemptSpec) -> tuple[OutputFile, ...]:
     wanted = next(planned.spec.outputs for planned in plan.tasks if planned.spec.name == name)
-    folder = Path(spec.cwd)
+    folder = own_folder(spec)
     for path in wanted:
         found = folder / path
         if not found.exists() or found.is_symlink():
@@ -147,11 +173,23 @@ def _numbers(read: dict[str, Any], name: str) -> Logged:
     found: dict[str, float] = {}
     refused: list[str] = []
     for key, value in read.items():
-        if isinstance(value, int | float) and not isinstance(value, bool) and 0 < len(key) <= _LONGEST_NAME:
+        if isinstance(value, int | float) and not isinstance(value, bool) and _is_name(key):
             with contextlib.suppress(OverflowError):
                 found[key] = float(value)
                 continue
-        refused.append(key[:40])
+        # Whatever stands here is kept and shown: a half character would be refused by the database.
+        refused.append("".join(each if each.isprintable() else "?" for each in key[:40]))
     more = f" and {len(refused) - _SHOWN} more" if len(refused) > _SHOWN else ""
     problem = f"{name}: {', '.join(refused[:_SHOWN])}{more} no number" if refused else ""
     return Logged(metrics=found, problem=problem)
+
+
+def _is_name(key: str) -> bool:
+    """Whether a metric may be called so: a name that the tracking store refuses would keep its job open for ever."""
+    if not 0 < len(key) <= _LONGEST_NAME:
+        return False
+    try:
+        check_metric_name(key, METRICS_FILE)
+    except UsageError:
+        return False
+    return True
