@@ -112,6 +112,28 @@ def test_links_among_the_outputs_lead_nowhere(world: HostileWorld) -> None:
     assert [each.path for each in task.outputs] in ([], ["metrics.json"])
 
 
+def test_a_project_s_folder_that_becomes_a_link_gives_nothing(world: HostileWorld) -> None:
+    """Rule 23: outputs are read from where the step stood, not from where its folder's name leads afterwards."""
+    code = (
+        "import os\n"
+        "os.chdir('..')\n"
+        "os.rename('sub', 'gone')\n"
+        f"os.symlink({str(world.data / 'github')!r}, 'sub')\n"
+        "os.symlink('app.json', 'gone/metrics.json')\n"
+    )
+    config = CONFIG.replace("name: flights\nenv: {secrets: [DEPLOY_KEY]}\n", "name: sub\n").replace(
+        "      timeout: 5m\n", "      timeout: 5m\n      outputs: [app.json]\n"
+    )
+    number = world.fork("folder", {"sub/headway.yaml": config, "sub/train.py": code})
+    sha = world.head(number)
+    world.fake.world.comment(number, "maya", f"/approve @{sha}\n/train @{sha} --project sub")
+    job = world.settled(number)
+    assert (job.project, job.state) == ("sub", "failed")
+    assert "replaced by a link" in job.reason
+    with world.app.database.read() as tx:
+        assert [each.path for task in JobStore(tx).tasks(job.id) for each in task.outputs] == []
+
+
 def test_a_fork_s_build_hooks_run_in_the_sandbox_or_not_at_all(world: HostileWorld) -> None:
     """Rule 20: to build an environment is to run code; a fork's is not built on this machine's word."""
     hook = (

@@ -59,6 +59,8 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[HostileWorld]:
         opened.facts["probing"] = number
         opened.settled(number)
         opened.concluded(number)
+        # Looked at before the same probes run outside, where they may find and touch what they like.
+        opened.facts["leaks"], opened.facts["visits"] = opened.leaks(), list(opened.trap.visits)
         yield opened
         assert fake.problems == []
 
@@ -86,14 +88,14 @@ def test_a_probe_brings_nothing_home(told: dict[str, Told], name: str) -> None:
 
 
 def test_no_planted_word_stands_anywhere_but_where_it_was_put(world: HostileWorld, told: dict[str, Told]) -> None:
-    leaks = world.leaks()
+    leaks = world.facts["leaks"]
     sys.stdout.write(f"\n{len(told)} probes, {len(leaks)} canaries\n")
     assert len(told) == len(NAMES) >= 25
     assert leaks == []
 
 
 def test_nobody_came_to_the_traps(world: HostileWorld) -> None:
-    assert world.trap.visits == []
+    assert world.facts["visits"] == []
 
 
 def test_nothing_is_left_for_those_who_come_later(world: HostileWorld) -> None:
