@@ -249,6 +249,7 @@ def hostile_world(folder: Path, fake: FakeGitHub) -> Iterator[HostileWorld]:
         stack.callback(world.trap.close)
         _files(world)
         _sockets(world)
+        stack.callback(Path(world.facts["sockets"][0]).unlink)
         _memory(world, stack)
         _decoy(world, stack)
         _server(world, stack)
