@@ -124,7 +124,12 @@ def test_models_by_tags(server: Server) -> None:
         ("tag.Ka != 'abc'", {two}),
         ("tag.Ka != 'abcd' and tag.Ka LIKE 'ab%'", {one}),
     ):
-        assert set(names(server, text.replace("ag.K", f"ag.{key}").replace("ags.K", f"ags.{key}").replace("`K", f"`{key}"))) == wanted, text
+        assert (
+            set(
+                names(server, text.replace("ag.K", f"ag.{key}").replace("ags.K", f"ags.{key}").replace("`K", f"`{key}"))
+            )
+            == wanted
+        ), text
 
 
 @pytest.mark.parametrize("limit", [1, 4, 100])

@@ -38,7 +38,8 @@ REFUSALS: Mapping[str, Refusal] = {
         means="a command for code from a fork must name its whole commit", fix="the command with `@COMMIT`"
     ),
     "HW-FORK-NOT-GRANTED": Refusal(
-        means="code from a fork runs only when a maintainer has approved that commit", fix="`/approve @COMMIT`"
+        means="code from a fork runs only when a maintainer has approved that commit",
+        fix="`/approve` with `@` and the whole commit",
     ),
     "HW-FORK-MODEL": Refusal(
         means="a model that a fork's code made is never released", fix="merge it, then `/train` on the default branch"
