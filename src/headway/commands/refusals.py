@@ -45,7 +45,8 @@ REFUSALS: Mapping[str, Refusal] = {
         means="a model that a fork's code made is never released", fix="merge it, then `/train` on the default branch"
     ),
     "HW-NAME-COMMIT": Refusal(
-        means="a release of what is not merged must name its whole commit or its run", fix="`/deploy @COMMIT`"
+        means="a release of what is not merged must name its whole commit or its run",
+        fix="`/deploy` with `@` and the whole commit",
     ),
     "HW-CHANGE-MOVED": Refusal(
         means="the change was pushed to since the command was given", fix="look at the new head, then name it"
