@@ -81,7 +81,7 @@ REFUSALS: Mapping[str, Refusal] = {
         fix="give the App `members: read` in the organisation, or list people as reviewers",
     ),
     "HW-REFUSED": Refusal(means="understood and not allowed; the sentence says why", fix="as the answer says"),
-    "HW-USAGE": Refusal(means="the line is no command in this form", fix="`/help VERB` shows the form"),
+    "HW-USAGE": Refusal(means="the line is no command in this form", fix="`/help` with the verb shows the form"),
     "HW-CONFIG": Refusal(means="headway.yaml is wrong; the answer names file, line and column", fix="mend it and push"),
     "HW-NOT-FOUND": Refusal(
         means="there is no such thing, or none that its author may see", fix="look at the name in the answer"
