@@ -10,6 +10,7 @@ UV := $(BIN)/uv
 # The clients get environments of their own in .clients/; the first time they are installed.
 .PHONY: test-clients test-outage
 .PHONY: test-moving test-hostile test-mermaid
+.PHONY: test-moving test-hostile test-mermaid conformance test-clients test-outage test-durability bench-tracking bench-tracking-postgres bench-growth bench-growth-postgres bench-clients bench-clients-postgres
 .PHONY: help setup setup-dev setup-system setup-browser demo conformance test test-again test-postgres test-chaos test-chaos-short check format lint types imports docs golden lock clean
 
 help: ## list the targets
@@ -50,8 +51,11 @@ setup-dev: setup-system $(VENV)/.dev ## make the tests runnable
 demo: setup ## the whole story on real flights, from a comment to a served model
 	$(BIN)/python examples/demo.py
 
-test: setup-dev setup-browser ## every test that needs no cluster
-	$(BIN)/python -m pytest -q -n auto --dist loadfile --ignore=tests/moving
+# These have targets of their own below: they start MLflow's server, or a hostile world around Headway.
+APART := tests/moving tests/flows/test_own_tracker.py tests/hostile
+
+test: setup-dev setup-browser ## every test that needs no cluster and no other server
+	$(BIN)/python -m pytest -q -n auto --dist loadfile $(APART:%=--ignore=%)
 
 test-again: setup-dev ## only what failed the last time
 	$(BIN)/python -m pytest -q --last-failed --last-failed-no-failures none
@@ -61,6 +65,10 @@ test-postgres: setup-dev ## the store tests on PostgreSQL, installed and started
 
 test-moving: setup-dev ## a real MLflow server moves in, and out again as Parquet
 	$(BIN)/python -m pytest -q tests/moving
+
+.PHONY: test-tracker
+test-tracker: setup-dev ## a project with a real MLflow server of its own, which goes away and comes back
+	$(BIN)/python -m pytest -q tests/flows/test_own_tracker.py
 
 .PHONY: attacks
 attacks: setup-dev ## every published attack on MLflow's server against a running Headway, with the table: N of N refused

@@ -1,16 +1,19 @@
 from __future__ import annotations
 
+from datetime import UTC, datetime
+
 import pytest
 
 from headway import errors
-from headway.errors import ConfigError, HeadwayError, StorageFull, Unreachable, UsageError
+from headway.errors import ConfigError, HeadwayError, StorageFull, Throttled, Unreachable, UsageError
 
 KINDS = [each for each in vars(errors).values() if isinstance(each, type) and issubclass(each, HeadwayError)]
 
 
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.__name__)
 def test_every_kind_says_three_things_and_how_to_leave(kind):
-    error = kind("it broke", cause="a stone", hint="mend it")
+    more = {"until": datetime(2026, 11, 20, tzinfo=UTC)} if kind is Throttled else {}
+    error = kind("it broke", cause="a stone", hint="mend it", **more)
     assert (error.message, error.cause, error.hint) == ("it broke", "a stone", "mend it")
     assert str(error) == "it broke"
     assert 400 <= error.status < 600
@@ -36,7 +39,7 @@ def test_a_wrong_file_is_a_wrong_request():
 
 
 def test_only_what_may_pass_by_itself_is_worth_another_try():
-    assert {kind for kind in KINDS if kind.retryable} == {Unreachable, StorageFull}
+    assert {kind for kind in KINDS if kind.retryable} == {Unreachable, Throttled, StorageFull}
 
 
 def test_cause_and_hint_may_be_left_out():
