@@ -92,11 +92,11 @@ class GitHubStage:
         return [job for job in found if all(getattr(job, name) == value for name, value in filters.items())]
 
 
-@pytest.fixture(scope="module")
-def github(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GitHubStage]:
-    folder: Path = tmp_path_factory.mktemp("github")
-    with running(folder / "github.git") as fake:
-        data = folder / "data"
+@pytest.fixture
+def github(tmp_path: Path) -> Iterator[GitHubStage]:
+    """One for each test: a merge of one would be the baseline that another's change is judged against."""
+    with running(tmp_path / "github.git") as fake:
+        data = tmp_path / "data"
         app_facts = GitHubApp(id=APP_ID, slug=APP_SLUG, private_key=fake.private_key)
         save_config(data / "github", GitHubConfig(api=fake.url, app=app_facts, webhook_secrets=(SECRET,)))
         fake.world.commit("main", {"headway.yaml": CONFIG, "train.py": train_script(0.5)})
