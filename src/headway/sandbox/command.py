@@ -122,13 +122,17 @@ def bubblewrap_options(box: Box, facts: Facts) -> list[str]:
     Raises:
         UsageError: a path cannot be made visible without making the data directory visible.
     """
+    visible, hidden = _visible(box)
+    visible = _visible(box)
     return [
         *_namespaces(box, facts),
         *_system(box, facts),
         # First of the folders, because others may lie below it; on disk, because models are saved through it.
         *("--bind", f"{box.directory}/{_TMP[1:]}", _TMP),
-        *_visible(box),
+        *visible,
         *_writable(box),
+        # Last: the engine's own root may be hidden, and an attempt's folders are mounted inside of it.
+        *(option for folder in hidden for option in ("--remount-ro", folder)),
         *(_door(box) if box.door and not box.network else []),
         "--chdir",
         box.cwd,
@@ -162,8 +166,8 @@ def _system(box: Box, facts: Facts) -> list[str]:
     return options
 
 
-def _visible(box: Box) -> list[str]:
-    """Read-only folders, widest first, then the private ones hidden, then what lies within the private ones."""
+def _visible(box: Box) -> tuple[list[str], list[str]]:
+    """Read-only folders, widest first, private ones hidden, what lies within those; and which folders are hidden."""
     wanted = dict.fromkeys([*map(str, interpreter_folders(Path(box.env_path))), *box.readable, box.env_path])
     private = [Path(each) for each in box.private]
     wide: list[str] = []
@@ -184,8 +188,7 @@ def _visible(box: Box) -> list[str]:
     for folder in private:
         if any(folder == each or each in folder.parents for each in shown):
             hidden += ["--tmpfs", str(folder)]
-    sealed = [part for folder in hidden[1::2] for part in ("--remount-ro", folder)]
-    return [*wide, *hidden, *narrow, *sealed]
+    return [*wide, *hidden, *narrow], hidden[1::2]
 
 
 def _writable(box: Box) -> list[str]:

@@ -95,3 +95,12 @@ def test_the_kernel_s_settings_and_hidden_folders_are_read_only() -> None:
     options = bubblewrap_options(box(readable=("/big",), private=("/big/data",)), FACTS)
     assert pairs(options, "--remount-ro") == ["/proc", "/big/data", "/"]
     assert options.index("--proc") < options.index("--remount-ro")
+
+
+def test_a_hidden_folder_is_sealed_after_the_attempt_s_own_folders_stand_in_it() -> None:
+    """The engine's root may lie within what is readable: sealed before, no attempt could be mounted there."""
+    options = bubblewrap_options(box(readable=("/big",), private=("/big/data",), directory="/big/data/one"), FACTS)
+    sealed = max(at for at in range(len(options) - 1) if options[at : at + 2] == ["--remount-ro", "/big/data"])
+    inside = [at for at, each in enumerate(options) if each.startswith("/big/data/one/")]
+    assert inside
+    assert sealed > max(at for at in inside if options[at - 1] != "--chdir")
