@@ -123,7 +123,6 @@ def bubblewrap_options(box: Box, facts: Facts) -> list[str]:
         UsageError: a path cannot be made visible without making the data directory visible.
     """
     visible, hidden = _visible(box)
-    visible = _visible(box)
     return [
         *_namespaces(box, facts),
         *_system(box, facts),
