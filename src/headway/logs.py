@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import logging
+import re
 import sys
 from collections import OrderedDict
 from collections.abc import MutableMapping
@@ -56,6 +57,8 @@ HIDDEN = "***"
 SHORTEST_SECRET = 4
 _MOST_HIDDEN = 256  # tokens of an hour each come and go; the newest are the ones that still open something
 
+_TOKEN = re.compile(r"\b(?:gh[pousr]|github_pat)_[A-Za-z0-9_.-]{16,}")  # GitHub's marks; of any length
+
 _hidden: OrderedDict[str, tuple[str, ...]] = OrderedDict()
 _hiding = Lock()
 
@@ -75,7 +78,11 @@ def hide(*secrets: str) -> None:
 
 
 def conceal(text: str) -> str:
-    """Return the text without anything that was given to `hide`."""
+    """Return the text without anything that was given to `hide`, and without what looks like a forge's token.
+
+    A token may be one that another of our processes took: by its marks alone it is known here.
+    """
+    text = _TOKEN.sub(HIDDEN, text)
     with _hiding:
         waiting = list(_hidden.values())
     for forms in waiting:

@@ -25,6 +25,7 @@ from headway.flow import dispatch
 from headway.flow.background import Background
 from headway.flow.grants import grant
 from headway.flow.who_releases import check_release
+from headway.forges.github import budget
 from headway.forges.github.config import GitHubApp, GitHubConfig, save_config
 from headway.forges.model import Permission, Repo
 from headway.forges.roles import github_permission
@@ -135,7 +136,9 @@ class Gate:
 @pytest.fixture(scope="module")
 def gate(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gate]:
     folder: Path = tmp_path_factory.mktemp("matrix")
-    with running(folder / "github.git") as fake:
+    with pytest.MonkeyPatch.context() as patched, running(folder / "github.git") as fake:
+        # A table's worth of questions within a minute is more than GitHub allows one person's morning.
+        patched.setattr(budget, "POINTS_HELD", 1_000_000)
         facts = GitHubApp(id=APP_ID, slug=APP_SLUG, private_key=fake.private_key)
         save_config(folder / "data" / "github", GitHubConfig(api=fake.url, app=facts, webhook_secrets=(SECRET,)))
         fake.world.commit("main", {"headway.yaml": CONFIG % "", "train.py": "1\n"})
@@ -274,7 +277,7 @@ def test_a_role_of_the_organisation_s_own_is_what_it_is_built_on(gate: Gate) -> 
 @pytest.mark.parametrize("status", [500, 502, 403, 404, 429, 0])
 def test_what_github_does_not_say_is_no(gate: Gate, status: int) -> None:
     """Rule 10: on failure refuse; nothing of the command happens."""
-    gate.fake.fail("GET", r"/collaborators/.*/permission", status=status, times=50)
+    gate.fake.fail("GET", r"/collaborators/.*/permission", status=status, times=50, headers={"retry-after": "1"})
     command = gate.ask("stop", "a-admin")
     background = Background(threads=1)
     dispatch.step(gate.app, background)
