@@ -46,7 +46,7 @@ def test_roles_in_projects_are_given_and_taken(headway) -> None:
 @pytest.mark.parametrize(
     ("words", "code", "said"),
     [
-        (("user", "grant", "nobody", "vision", "viewer"), 5, "there is no user nobody"),
+        (("user", "grant", "nobody", "default", "viewer"), 5, "there is no user nobody"),
         (("user", "add", "x y"), 2, "is not a usable user name"),
         (("user", "add", "king", "--role", "king"), 2, "none, viewer, contributor, maintainer or admin"),
         (("token", "create", "--expires", "soon"), 2, "--expires 12h, 30d or 8w"),

@@ -86,11 +86,13 @@ def logging_to(uri: str, token: str = "") -> Iterator[Any]:
     os.environ |= {"MLFLOW_TRACKING_TOKEN": token} if token else {}
     import mlflow
 
+    tracking = mlflow.get_tracking_uri()
     mlflow.set_tracking_uri(uri)
-    mlflow.set_registry_uri(uri)
+    # The registry's address follows the tracking one: set by itself it would outlive this block for every later test.
     try:
         yield mlflow
     finally:
+        mlflow.set_tracking_uri(tracking)
         os.environ.clear()
         os.environ |= before
 
