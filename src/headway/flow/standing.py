@@ -152,6 +152,8 @@ def needed_for(app: App, command: Command) -> Permission:
     try:
         base = forge_of(app, command.repo_id).get_change(command.repo_id, command.change).base_sha
         projects = chosen(projects_at(app, command.repo_id, head=base, base=base), command.project)
-    except HeadwayError:
+    except HeadwayError as error:
+        if error.retryable:
+            raise  # a forge that is away has not said that less is enough
         return least  # a project that the base does not know: the command itself tells what is wrong
     return max(min(Permission[role.upper()] for role in each.spec.triggers.comment_roles) for each in projects)

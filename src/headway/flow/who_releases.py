@@ -51,7 +51,9 @@ def _deploy_specs(app: App, command: Command) -> list[DeploySpec]:
         repo = get_repo(app, command.repo_id)
         main = resolve(app, repo, repo.default_branch)
         specs = [each.spec.deploy for each in projects_at(app, repo.id, head=main, base=main)]
-    except HeadwayError:
+    except HeadwayError as error:
+        if error.retryable:
+            raise  # the forge is away, or asks us to wait: the rules stand, and are read when it is back
         return []  # a file that cannot be read opens nothing: maintainers, who are then told what is wrong
     return [spec for spec in specs if spec is not None]
 

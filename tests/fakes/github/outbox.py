@@ -109,6 +109,8 @@ def posting(folder: Path, *, with_app: bool = True) -> Iterator[Post]:
         config = GitHubConfig(api=fake.url, app=app_facts, token=token, webhook_secrets=("s",))
         opened = open_app(Settings(data=folder / "data"))
         clock = HandClock(opened.clock.now())
+        # Two clocks apart would end every token before its first use: each request would need a new one.
+        fake.now = clock.now
         post = Post(
             fake=fake,
             app=replace(opened, clock=clock),

@@ -75,6 +75,7 @@ class FakeGitHub:
     requests: list[tuple[str, str, Any]] = field(default_factory=list)
     faults: list[Fault] = field(default_factory=list)
     tokens: dict[str, tuple[datetime, dict[str, Any]]] = field(default_factory=dict)
+    now: Callable[[], datetime] = field(default=lambda: datetime.now(UTC))  # by which tokens end
     before: Callable[[str, str], None] | None = None  # called ahead of every request: somebody moves first
     remaining: int = 4999
     unchanged: int = 0  # answers of 304: they cost nothing of the limit
@@ -157,7 +158,7 @@ class FakeGitHub:
         if text == ACTIONS_TOKEN:
             return ACTIONS
         if text in self.tokens:
-            return "installation" if datetime.now(UTC) < self.tokens[text][0] else None
+            return "installation" if self.now() < self.tokens[text][0] else None
         if kind.lower() != "bearer":
             return None
         key = serialization.load_pem_private_key(self.private_key.encode(), None).public_key()
@@ -171,7 +172,7 @@ class FakeGitHub:
     def _mint(self, body: dict[str, Any]) -> tuple[int, Any]:
         # The newer form of tokens: long, with dots; nothing may assume a length.
         text = f"ghs_{APP_ID}_{base64.urlsafe_b64encode(os.urandom(240)).decode().rstrip('=')}.x"
-        until = datetime.now(UTC) + timedelta(hours=1)
+        until = self.now() + timedelta(hours=1)
         self.tokens[text] = (until, body)
         permissions = body.get("permissions") or self.world.permissions
         return 201, {"token": text, "expires_at": until.strftime("%Y-%m-%dT%H:%M:%SZ"), "permissions": permissions}

@@ -20,11 +20,12 @@ from fakes.github.world import APP_ID, APP_SLUG, NAME
 from headway.app import App, open_app
 from headway.commands.model import Command, CommandState, Origin, Verb
 from headway.commands.store import CommandStore
-from headway.errors import Refused
+from headway.errors import Refused, Unreachable
 from headway.flow import dispatch
 from headway.flow.background import Background
 from headway.flow.grants import grant
-from headway.flow.who_releases import check_release
+from headway.flow.standing import needed_for
+from headway.flow.who_releases import check_release, may_try
 from headway.forges.github import budget
 from headway.forges.github.config import GitHubApp, GitHubConfig, save_config
 from headway.forges.model import Permission, Repo
@@ -292,6 +293,22 @@ def test_what_github_does_not_say_is_no(gate: Gate, status: int) -> None:
     assert told.state in (CommandState.REFUSED, CommandState.ACCEPTED)
     assert "nothing to stop" not in told.answer
     gate.run()
+
+
+@pytest.mark.parametrize("status", [502, 429, 0])
+def test_rules_that_cannot_be_read_now_are_neither_open_nor_shut(gate: Gate, status: int) -> None:
+    """The base branch may ask for more or for less than is usual: a GitHub that is away has said neither."""
+    gate.fake.fail("GET", r"/pulls/1$", status=status, times=50, headers={"retry-after": "0"})
+    gate.fake.fail("GET", r"/branches/main$", status=status, times=50, headers={"retry-after": "0"})
+    deploys, trains = gate.ask("deploy", "a-write", environment="staging"), gate.ask("train", "a-write")
+    with pytest.raises(Unreachable):
+        may_try(gate.app, deploys, Permission.WRITE)
+    with pytest.raises(Unreachable):
+        needed_for(gate.app, trains)
+    gate.fake.faults.clear()
+    gate.run()
+    assert not gate.let_in(deploys)
+    assert gate.let_in(trains)
 
 
 def test_a_role_counts_when_the_command_is_carried_out(gate: Gate) -> None:
