@@ -46,7 +46,6 @@ def test_roles_in_projects_are_given_and_taken(headway) -> None:
 @pytest.mark.parametrize(
     ("words", "code", "said"),
     [
-        (("user", "grant", "nobody", "default", "viewer"), 5, "there is no user nobody"),
         (("user", "add", "x y"), 2, "is not a usable user name"),
         (("user", "add", "king", "--role", "king"), 2, "none, viewer, contributor, maintainer or admin"),
         (("token", "create", "--expires", "soon"), 2, "--expires 12h, 30d or 8w"),
@@ -57,3 +56,10 @@ def test_roles_in_projects_are_given_and_taken(headway) -> None:
 )
 def test_mistakes_say_what_to_do(headway, words: tuple[str, ...], code: int, said: str) -> None:
     assert said in headway(*words, code=code).err
+
+
+def test_a_grant_says_which_of_its_names_is_unknown(headway) -> None:
+    headway("user", "add", "rosa")
+    headway("project", "add", "sonar")
+    assert "there is no user nobody" in headway("user", "grant", "nobody", "sonar", "viewer", code=5).err
+    assert "there is no project nowhere" in headway("user", "grant", "rosa", "nowhere", "viewer", code=5).err
