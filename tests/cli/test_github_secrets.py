@@ -98,3 +98,9 @@ def test_what_is_hidden_may_have_any_length_and_form(secret: str) -> None:
     for form in forms_of(secret):
         assert form not in conceal(f"before {form} after")
     assert conceal("nothing of the kind") == "nothing of the kind"
+
+
+@pytest.mark.parametrize("mark", ["ghs_4242_", "ghp_", "gho_", "ghu_", "ghr_", "github_pat_"])
+def test_a_token_that_another_process_took_is_known_by_its_mark(mark: str) -> None:
+    token = mark + "aB3-_x" * 40 + ".y"
+    assert conceal(f"no entry with {token} here") == "no entry with *** here"
