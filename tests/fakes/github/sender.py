@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import httpx
@@ -12,6 +12,8 @@ from fakes.github.oracle import webhook_problems
 from headway.forges.github.webhook import sign
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from fakes.github.world import Delivered, GitHubWorld
 
 SECRET = "It's a Secret to Everybody"
@@ -46,12 +48,18 @@ class Sender:
         assert [each.status_code for each in answers if each.status_code != 202] == []
         return [json.loads(each.content) for each in answers]
 
-    def lose_new(self) -> list[Delivered]:
-        """Find nobody there: GitHub lists what has happened since as failed, and does not send it again."""
-        lost = [replace(each, status=502) for each in self.world.deliveries[self.sent :]]
-        self.world.deliveries[self.sent :] = lost
-        self.sent = len(self.world.deliveries)
-        return lost
+    @contextlib.contextmanager
+    def nobody_there(self) -> Iterator[list[Delivered]]:
+        """List what happens in the block as failed from the first moment on, and do not send it again; yield it."""
+        self.send_new()
+        lost: list[Delivered] = []
+        began, self.world.door_answers = len(self.world.deliveries), 502
+        try:
+            yield lost
+        finally:
+            self.world.door_answers = 200
+            lost += self.world.deliveries[began:]
+            self.sent = len(self.world.deliveries)
 
     def close(self) -> None:
         self.http.close()

@@ -128,6 +128,7 @@ class GitHubWorld:
         self.activities: list[dict[str, Any]] = []  # who moved which branch when, by GitHub's clock
         self.remaining = 4999  # requests of the hour
         self.is_installed = True
+        self.door_answers = 200  # what our webhook door says to each delivery
         self.fork_policy = "first_time_contributors"
         self._ids = 1000
         self._now = datetime.now(UTC).replace(microsecond=0)
@@ -317,7 +318,7 @@ class GitHubWorld:
             payload["installation"] = {"id": INSTALLATION, "node_id": "MDIzOkludGVncmF0aW9uSW5zdGFsbGF0aW9uNzc="}
         number = self.next_id()
         guid = f"{number:08x}-0000-11f1-9000-{hashlib.sha256(str(number).encode()).hexdigest()[:12]}"
-        delivered = Delivered(id=number, guid=guid, event=event, payload=payload)
+        delivered = Delivered(id=number, guid=guid, event=event, payload=payload, status=self.door_answers)
         self.deliveries.append(delivered)
         return delivered
 

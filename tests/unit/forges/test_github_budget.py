@@ -81,6 +81,18 @@ def test_whoever_comes_back_at_the_named_time_is_served(clock: HandClock) -> Non
     assert spent.ask(writes=True) is None
 
 
+def test_an_empty_bucket_gives_nothing_until_what_takes_several_requests_can_be_read(clock: HandClock) -> None:
+    """By ones, whoever needs two requests would be refused the second each time, and waste the first."""
+    spent = Budget(clock)
+    _spend(spent, 2000, writes=False)
+    until = spent.ask(writes=False)
+    assert until is not None
+    clock.forward((until - NOON).total_seconds() - 0.5)
+    assert spent.ask(writes=False) == until
+    clock.forward(0.5)
+    assert _spend(spent, 2000, writes=False) == budget.POINTS_TO_GO_ON
+
+
 def test_silence_lasts_until_the_time_that_github_names(clock: HandClock) -> None:
     spent = Budget(clock)
     until = NOON + timedelta(seconds=90)

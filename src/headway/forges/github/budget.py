@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 # A bucket that is full gives what it holds at once and what flows in besides: both together are what GitHub allows in
 # any minute or hour, wherever that begins.
 POINTS_HELD, POINTS_A_MINUTE = 180, 720
+# What is read takes several requests. If one point were enough to go on, each would be spent on the first of them, and
+# the next refused: nothing would ever be read to its end. So an empty bucket gives nothing until this much is there.
+POINTS_TO_GO_ON = 48
 CONTENTS_HELD, CONTENTS_A_MINUTE = 20, 60
 CONTENTS_HELD_FOR_AN_HOUR, CONTENTS_AN_HOUR = 100, 400
 WRITE_COSTS = 5
@@ -31,13 +34,18 @@ class Bucket:
     period: timedelta
     level: float
     at: datetime
+    to_go_on: float = 0  # after it was empty
+    was_empty: bool = False
 
     def wait_for(self, cost: float, now: datetime) -> timedelta:
         """Return how long until `cost` can be paid; zero when it can be now."""
         self._fill(now)
-        if self.level >= cost:
+        wanted = max(cost, self.to_go_on) if self.was_empty else cost
+        self.was_empty = self.level < wanted
+        if not self.was_empty:
             return timedelta()
-        return self.period * ((cost - self.level) / self.flow)
+        wanted = max(cost, self.to_go_on)
+        return self.period * ((wanted - self.level) / self.flow)
 
     def take(self, cost: float) -> None:
         """Pay; only after `wait_for` returned zero."""
@@ -57,7 +65,7 @@ class Budget:
         self._clock = clock
         self._lock = threading.Lock()
         minute, hour = timedelta(minutes=1), timedelta(hours=1)
-        self._points = Bucket(POINTS_HELD, POINTS_A_MINUTE, minute, POINTS_HELD, now)
+        self._points = Bucket(POINTS_HELD, POINTS_A_MINUTE, minute, POINTS_HELD, now, to_go_on=POINTS_TO_GO_ON)
         self._contents = (
             Bucket(CONTENTS_HELD, CONTENTS_A_MINUTE, minute, CONTENTS_HELD, now),
             Bucket(CONTENTS_HELD_FOR_AN_HOUR, CONTENTS_AN_HOUR, hour, CONTENTS_HELD_FOR_AN_HOUR, now),

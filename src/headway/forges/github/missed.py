@@ -53,6 +53,8 @@ class Missed:
         self._tokens = tokens
         self._clock = clock
         self._reader = Reader(app_id=tokens.app_id, bot=bot)
+        # A look that GitHub's limit breaks off goes on where it was, however many were lost: repository -> delivery.
+        self._fetched: dict[str, dict[int, Event | None]] = {}
 
     def newest(self) -> int:
         """Return the number of the newest delivery; 0 when there is none."""
@@ -67,8 +69,13 @@ class Missed:
         listed = self._after(seen)
         taken = {each.guid for each in listed if each.was_taken}  # at another attempt
         lost = [each for each in listed if self._concerns(each, repo) and each.guid not in taken]
-        events = [event for each in sorted(lost, key=lambda each: each.id) if (event := self._fetch(each)) is not None]
+        known = self._fetched.setdefault(repo.id, {})
+        for each in sorted(lost, key=lambda each: each.id):
+            if each.id not in known:
+                known[each.id] = self._fetch(each)
+        events = [event for number in sorted(each.id for each in lost) if (event := known[number]) is not None]
         ripe = self._clock.now() - LATE
+        self._fetched[repo.id] = {each.id: known[each.id] for each in lost if each.delivered_at > ripe}
         return events, max([seen, *(each.id for each in listed if each.delivered_at <= ripe)])
 
     def _after(self, seen: int) -> list[Listed]:

@@ -14,6 +14,7 @@ from fakes.github.world import APP_ID, APP_SLUG, NAME
 from headway.clock import SystemClock
 from headway.db.connection import open_database
 from headway.db.migrate import migrate
+from headway.errors import Unreachable
 from headway.forges.github.config import GitHubApp, GitHubConfig
 from headway.forges.github.forge import GitHubForge
 from headway.forges.model import ChangeLabelled, CommentCreated, Event
@@ -111,6 +112,23 @@ def test_a_delivery_that_ended_later_than_a_younger_one_is_found(looked: Looked)
     world.deliveries[-2:] = [replace(slow, at=ago), replace(fast, at=ago)]
     looked.look()
     assert missed(looked) == [], "what is old enough is not looked at again"
+
+
+@pytest.mark.parametrize("looked", ["app with a door"], indirect=True)
+def test_a_look_that_is_broken_off_goes_on_where_it_was(looked: Looked) -> None:
+    """More may be lost than our limit lets us fetch at once: starting over each time would never come to the end."""
+    fake = looked.fake
+    fake.world.door_answers = 502
+    for number in range(4):
+        fake.world.label(1, f"lost-{number}")
+    last = fake.world.deliveries[-1].id
+    fake.fail("GET", f"/app/hook/deliveries/{last}", status=502, times=1)
+    with pytest.raises(Unreachable):
+        looked.look()
+    fetched = fake.calls("GET", r"/app/hook/deliveries/\d+$")
+    assert missed(looked) == [f"lost-{number}" for number in range(4)]
+    assert fake.calls("GET", r"/app/hook/deliveries/\d+$") == fetched + 1
+    assert missed(looked) == []
 
 
 @pytest.mark.parametrize("looked", ["app with a door"], indirect=True)
