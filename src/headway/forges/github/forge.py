@@ -1,4 +1,4 @@
-"""The `Forge` that is GitHub: each method one question or one wish, by the rules of `shared/github.md`."""
+"""The `Forge` that is GitHub: each method one question or one wish."""
 
 from __future__ import annotations
 
