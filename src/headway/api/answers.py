@@ -99,13 +99,25 @@ def place(name: str, text: str) -> Path:
 Handler = Callable[[Call], Any]
 
 
-def route(app: App, method: str, path: str, needs: Role, handler: Handler, *, cap: int = BODY_CAP) -> Route:
-    """Return a route that authenticates, checks the role, runs the plain handler and encodes its answer."""
+def route(
+    app: App,
+    method: str,
+    path: str,
+    needs: Role,
+    handler: Handler,
+    *,
+    cap: int = BODY_CAP,
+    kind: TokenKind = TokenKind.USER,
+) -> Route:
+    """Return a route that authenticates, checks the role, runs the plain handler and encodes its answer.
+
+    `kind` says whose token opens it: a person's (which a browser's session stands for), or that of a machine alone.
+    """
 
     async def endpoint(request: Request) -> Response:
         try:
             # Who asks first: nobody whom we do not know makes us hold what they send.
-            principal = await run_in_threadpool(_admitted, app, request, (method, path, needs))
+            principal = await run_in_threadpool(_admitted, app, request, (method, path, needs), kind)
             body = await read_body(request, cap)
             return await run_in_threadpool(_answer, Call(app, request, principal, body), handler)
         except HeadwayError as error:
@@ -117,15 +129,24 @@ def route(app: App, method: str, path: str, needs: Role, handler: Handler, *, ca
     return Route(path, endpoint, methods=[method])
 
 
-def _admitted(app: App, request: Request, row: tuple[str, str, Role]) -> Principal:
+_MACHINES = {
+    TokenKind.ATTEMPT: "a training's token speaks MLflow's protocol and of its own attempt, nothing else",
+    TokenKind.ENDPOINT: "the token of a deployment's pods fetches its models and reports, nothing else",
+}
+
+
+def _admitted(app: App, request: Request, row: tuple[str, str, Role], kind: TokenKind) -> Principal:
     method, path, needs = row
     principal = app.authenticator.authenticate(request.headers.get("authorization"))
-    if principal.kind is TokenKind.ATTEMPT:
+    held = principal.kind if principal.kind in _MACHINES else TokenKind.USER
+    if held is not kind:
         raise Refused(
             f"{principal.user} may not do this",
-            cause="a training's token speaks MLflow's protocol and nothing else",
-            hint="use a person's token",
+            cause=_MACHINES.get(held, f"this is for the token of an {kind.value} alone"),
+            hint="use a person's token" if kind is TokenKind.USER else "",
         )
+    if kind is not TokenKind.USER:
+        return principal  # the route itself looks at what the token is of
     return admit(app, principal, method, path, values=request.path_params, needs=needs)
 
 

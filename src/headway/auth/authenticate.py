@@ -160,6 +160,8 @@ def principal_of(token: Token, user: User | None) -> Principal:
     A token whose user was never taken in is Headway's own making (`UserStore.add` comes before `mint` for people).
     """
     role, reach = _attempt_rights(token) if token.kind is TokenKind.ATTEMPT else _rights(token, user)
+    if token.kind is TokenKind.ENDPOINT:
+        role, reach = Role.NONE, Reach(default=Role.NONE, projects={})  # its own routes, and no other
     return Principal(
         user=token.user,
         role=role,
@@ -169,6 +171,7 @@ def principal_of(token: Token, user: User | None) -> Principal:
         experiment_id=token.experiment_id,
         fence=token.fence,
         project=token.project,
+        endpoint=token.label if token.kind is TokenKind.ENDPOINT else "",
         is_confined=token.kind is TokenKind.ATTEMPT and token.label == FORK,
         reach=reach,
     )

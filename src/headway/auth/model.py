@@ -29,6 +29,7 @@ class TokenKind(StrEnum):
     USER = "user"
     ATTEMPT = "attempt"
     SESSION = "session"  # a browser's, made at login and ended at logout
+    ENDPOINT = "endpoint"  # of the pods of one deployment: they fetch its models and report, and nothing else
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,6 +60,7 @@ class Principal:
     experiment_id: str | None = None
     fence: int = 0
     project: str = NO_PROJECT  # the token's own: what it makes belongs there
+    endpoint: str = ""  # endpoint tokens: the deployment whose pods hold it
     is_confined: bool = False  # an attempt of a fork's code: it reads no run but its own, and no registered model
     reach: Reach | None = None  # None: the role is the same everywhere
 

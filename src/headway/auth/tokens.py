@@ -151,6 +151,11 @@ class TokenStore:
         """End every token of an attempt and return their ids, for `Authenticator.forget`."""
         return self._end(schema.token.c.attempt_id == attempt_id, at=at, by=by)
 
+    def revoke_endpoint(self, name: str, *, at: datetime, by: str = "headway") -> tuple[str, ...]:
+        """End every token of a deployment's pods."""
+        held = (schema.token.c.kind == TokenKind.ENDPOINT.value) & (schema.token.c.label == name)
+        return self._end(held, at=at, by=by)
+
     def _end(self, which: Any, *, at: datetime, by: str) -> tuple[str, ...]:
         ended = self._tx.execute(
             update(schema.token)

@@ -110,7 +110,7 @@ token = Table(
     Column("label", String(128), nullable=False, default=""),
     Column("parent", String(26), nullable=False, default=""),  # a session's: the token that logged in
     Column("last_used_at", Instant),  # to a few minutes
-    _states("kind", "user", "attempt", "session"),
+    _states("kind", "user", "attempt", "session", "endpoint"),
     Index(None, "user"),
 )
 

@@ -797,7 +797,7 @@ def _token() -> None:
         sa.Column("label", sa.String(length=128), nullable=False),
         sa.Column("parent", sa.String(length=26), nullable=False),
         sa.Column("last_used_at", sa.BigInteger(), nullable=True),
-        sa.CheckConstraint("kind IN ('user', 'attempt', 'session')", name=op.f("ck_token_kind")),
+        sa.CheckConstraint("kind IN ('user', 'attempt', 'session', 'endpoint')", name=op.f("ck_token_kind")),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_token")),
     )
     op.create_index(op.f("ix_token_user"), "token", ["user"], unique=False)
