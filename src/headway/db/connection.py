@@ -15,7 +15,7 @@ from sqlalchemy.exc import DBAPIError, OperationalError
 from headway.errors import HeadwayError, StorageFull, Unreachable
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 # SQLite lets one writer in at a time. Everything that reads before it writes relies on it (the next number of a job,
 # the row that is there already), so PostgreSQL's writers take turns too; tracking's hot path locks its own rows.
@@ -42,7 +42,8 @@ class Database:
         # Whether writers must take turns.
         self.is_sqlite = engine.dialect.name == "sqlite"
         self._kept = threading.local()
-        self._lanes: list[Lane] = []
+        self._lanes: list[tuple[threading.Thread, Lane]] = []
+        self._lanes_lock = threading.Lock()
 
     @contextlib.contextmanager
     def read(self) -> Iterator[Connection]:
@@ -103,15 +104,25 @@ class Database:
             self._forget(lane)  # the database was away meanwhile
             lane = None
         if lane is None:
+            self._drop_lanes(lambda thread, _: not thread.is_alive())
             lane = self._kept.lane = self.lane(is_writer=False)
             self._kept.used = time.monotonic()
-            self._lanes.append(lane)
+            with self._lanes_lock:
+                self._lanes.append((threading.current_thread(), lane))
         return lane
 
     def _forget(self, lane: Lane) -> None:
         self._kept.lane = None
-        self._lanes.remove(lane)
-        lane.discard()
+        self._drop_lanes(lambda _, each: each is lane)
+        lane.discard()  # also when somebody else has closed them all
+
+    def _drop_lanes(self, is_over: Callable[[threading.Thread, Lane], bool]) -> None:
+        """Give connections back: a pool of threads ends and begins some, and would take all that there are."""
+        with self._lanes_lock:
+            over = [lane for thread, lane in self._lanes if is_over(thread, lane)]
+            self._lanes = [each for each in self._lanes if not is_over(*each)]
+        for lane in over:
+            lane.discard()
 
     def lane(self, *, is_writer: bool) -> Lane:
         """Return a connection for one thread to keep; `discard` it."""
@@ -157,9 +168,7 @@ class Database:
 
     def close(self) -> None:
         """Close every connection that nobody uses at this moment."""
-        for lane in self._lanes:
-            lane.discard()
-        self._lanes.clear()
+        self._drop_lanes(lambda *_: True)
         self._kept = threading.local()
         self.engine.dispose()
 
