@@ -7,6 +7,7 @@ from datetime import timedelta
 from enum import IntEnum
 from typing import TYPE_CHECKING, Protocol
 
+from headway.environments.model import EnvSpec
 from headway.projects.model import Resources
 
 if TYPE_CHECKING:
@@ -33,6 +34,16 @@ class DoorSpec:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Mount:
+    """A volume of the cluster that a step sees; the local engine has none."""
+
+    name: str  # as headway.yaml calls it
+    claim: str  # the PersistentVolumeClaim behind it
+    path: str  # where the step finds it
+    read_only: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class AttemptSpec:
     """One try of one task, complete: an engine needs nothing else."""
 
@@ -54,6 +65,13 @@ class AttemptSpec:
     minimum_isolation: Isolation = Isolation.L0
     door: DoorSpec | None = None
     log_limit_mb: int = 64
+    # What an engine needs that runs the attempt elsewhere; the local one has all of it on this machine.
+    env: EnvSpec | None = None  # materialised where the attempt runs
+    tier: int = 2  # whose code it is: environments.model.Tier
+    outputs: tuple[str, ...] = ()  # what is brought back, relative to `cwd`
+    image: str | None = None  # the step's own container image, which then is the environment
+    volumes: tuple[Mount, ...] = ()
+    namespace: str | None = None  # None = the operator's usual one
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
