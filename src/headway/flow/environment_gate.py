@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from fnmatch import fnmatchcase
 from functools import partial
 from pathlib import Path
 
@@ -21,6 +20,7 @@ from headway.flow.background import Background
 from headway.flow.repos import get_repo
 from headway.flow.results import JobResults
 from headway.forges.model import EnvironmentRules
+from headway.forges.patterns import fits
 from headway.ids import checked_name, new_id
 from headway.jobs.model import Job
 from headway.jobs.store import JobStore
@@ -176,7 +176,7 @@ def _branch(tx: Connection, job: Job, default: str) -> str:
 def _branch_problem(app: App, repo_id: str, rules: EnvironmentRules, branch: str) -> str:
     if app.github is not None and rules.protected_branches_only and not app.github.is_protected(repo_id, branch):
         return f"{rules.name} takes deployments of protected branches only, and {branch} is not protected"
-    if rules.branches is not None and not any(fnmatchcase(branch, pattern) for pattern in rules.branches):
+    if rules.branches is not None and not any(fits(branch, pattern) for pattern in rules.branches):
         return f"{rules.name} takes deployments of {', '.join(rules.branches) or 'no branch'} only, not of {branch}"
     return ""
 
