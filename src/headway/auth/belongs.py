@@ -11,6 +11,7 @@ from sqlalchemy import func, or_, select
 from headway.auth.model import NO_PROJECT
 from headway.blobs.keys import parents
 from headway.db import schema
+from headway.db.prefix import begins_with
 
 if TYPE_CHECKING:
     from sqlalchemy import ColumnElement, Connection, Table
@@ -61,8 +62,7 @@ def _run(tx: Connection, name: str) -> str | None:
     query = select(experiment.c.project).join(run, run.c.exp == experiment.c.id)
     found = tx.execute(query.where(run.c.uuid == name)).scalars().all()
     if not found and len(name) >= _SHORTEST:
-        begins = func.substr(run.c.uuid, 1, len(name)) == name
-        found = tx.execute(query.where(begins).limit(2)).scalars().all()
+        found = tx.execute(query.where(begins_with(run.c.uuid, name)).limit(2)).scalars().all()
     return str(found[0]) if len(found) == 1 else None
 
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from sqlalchemy import Connection
+from sqlalchemy import Connection, select
 
 from headway.auth.visible import EVERYTHING, Sight
+from headway.db import schema
+from headway.db.prefix import begins_with
 from headway.errors import UsageError
 from headway.tracking.model import Run
 from headway.tracking.store import RunStore
@@ -26,7 +28,8 @@ def find_run(tx: Connection, run_id: str) -> Run | None:
     found = store.find(run_id)
     if found is not None or len(run_id) < SHORTEST:
         return found
-    rows = store.link.all("select uuid from run where substr(uuid, 1, ?) = ? limit 2", (len(run_id), run_id))
-    if len(rows) > 1:
+    begin_so = select(schema.run.c.uuid).where(begins_with(schema.run.c.uuid, run_id), schema.run.c.stage != "purging")
+    ids = tx.execute(begin_so.limit(2)).scalars().all()
+    if len(ids) > 1:
         raise UsageError(f"several runs begin with {run_id}", hint="give more characters")
-    return store.get(str(rows[0][0])) if rows else None
+    return store.get(str(ids[0])) if ids else None

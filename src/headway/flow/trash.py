@@ -16,6 +16,7 @@ from headway.auth.visible import in_sight
 from headway.blobs.keys import checked_key
 from headway.clock import from_millis, to_millis
 from headway.db import schema
+from headway.db.prefix import begins_with
 from headway.errors import Conflict, NotFound, Refused, UsageError
 from headway.flow.holds import Hold, Holds, ModelFacts, RunFacts
 from headway.flow.keeping import KeepRules
@@ -137,8 +138,7 @@ def named(tx: Connection, name: str) -> Trashed:
     elif _MODEL_ID.fullmatch(name):
         found = [(row.stage, _trashed_model(row)) for row in tx.execute(_models(_model.id == name))]
     elif _RUN_ID.fullmatch(name):
-        is_it = func.substr(_run.uuid, 1, len(name)) == name
-        found = [(row.stage, _trashed_run(row)) for row in tx.execute(_runs(is_it).limit(2))]
+        found = [(row.stage, _trashed_run(row)) for row in tx.execute(_runs(begins_with(_run.uuid, name)).limit(2))]
     else:
         found = []
     if not found:
