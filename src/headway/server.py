@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 from functools import partial
 from pathlib import Path
 from types import FrameType
@@ -32,6 +33,7 @@ from headway.auth.first_start import first_token
 from headway.commands.model import CommandState
 from headway.commands.store import CommandStore
 from headway.errors import Conflict, HeadwayError, UsageError
+from headway.flow.purging import is_pending
 from headway.forges.local import os_user
 from headway.jobs.store import JobStore
 from headway.logs import configure, logger
@@ -46,6 +48,8 @@ _WIRE_PREFIXES = ("/api/2.0", "/api/3.0/", "/ajax-api/", "/gateway/")
 _WIRE_PATHS = frozenset(
     {"/health", "/version", "/get-artifact", "/model-versions/get-artifact", "/graphql", "/v1/traces"}
 )
+# One that has not come to its end by then is held up by something, and goes on whenever a server runs.
+_PURGES_WITHIN = timedelta(days=1)
 
 
 class Front:
@@ -268,7 +272,8 @@ def _is_busy(app: App) -> bool:
         with app.database.read() as tx:
             jobs = JobStore(tx)
             asked = CommandStore(tx).in_state(CommandState.ACCEPTED, limit=1)
-            return bool(asked or jobs.unfinished() or jobs.unsettled() or ReleaseStore(tx).unfinished())
+            is_purging = is_pending(tx, since=app.clock.now() - _PURGES_WITHIN)
+            return bool(asked or is_purging or jobs.unfinished() or jobs.unsettled() or ReleaseStore(tx).unfinished())
     except HeadwayError as error:
         # A database that is away for a moment must not end the watching.
         logger().warning("cannot tell whether there is work", error=error.message)

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import os
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy import insert
 
 from fakes.story import Story
 from headway import server
 from headway.commands.model import Verb
+from headway.db import schema
 from headway.errors import Unreachable, UsageError
 
 
@@ -45,4 +48,17 @@ def test_an_accepted_command_is_work(tmp_path: Path, monkeypatch: pytest.MonkeyP
 
     monkeypatch.setattr(type(story.app.database), "read", away)
     assert server._is_busy(story.app), "a database that is away for a moment stops no server"
+    story.close()
+
+
+def test_a_purge_is_work_and_one_that_is_held_up_for_days_is_none(tmp_path: Path) -> None:
+    story = Story(tmp_path)
+    now = story.app.clock.now()
+    facts = {"actor": "ada", "cause": "person", "state": "running", "total": 1, "notes": []}
+    with story.app.database.write() as tx:
+        tx.execute(insert(schema.purge).values(id="old", asked_at=now - timedelta(days=3), **facts))
+    assert not server._is_busy(story.app)
+    with story.app.database.write() as tx:
+        tx.execute(insert(schema.purge).values(id="new", asked_at=now, **facts))
+    assert server._is_busy(story.app)
     story.close()
