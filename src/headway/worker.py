@@ -31,28 +31,32 @@ class Worker:
     def __init__(self, app: App) -> None:
         """Start with nothing in hand: everything is read from the database."""
         self.app = app
-        self.background = Background(threads=4)
         self.upkeep = Upkeep()
         self.triggers = Triggers()
-        # Foreign servers have threads of their own: however slow they are, nothing else waits.
+        # Threads of their own for what may take long: however slow a forge, a tracker or a purge is, trainings are
+        # prepared and judged meanwhile, and a canary is looked at.
+        self.background = Background(threads=4)
+        self.releases = Background(threads=3)
+        self.forges = Background(threads=4)
         self.peers = Background(threads=2)
+        self.cleaners = Background(threads=2)
 
     def tick(self) -> bool:
         """Take every loop's next smallest step; return whether anything moved or is under way."""
         moved = False
-        for name, step in (
-            ("intake", intake.step),
-            ("dispatch", dispatch.step),
-            ("jobs", run_jobs.step),
-            ("settle", settle.step),
-            ("trackers", trackers.step),
-            ("release", release.step),
-            ("deliver", deliver.step),
-            ("triggers", self.triggers.step),
-            ("upkeep", self.upkeep.step),
+        for name, step, threads in (
+            ("intake", intake.step, self.forges),
+            ("dispatch", dispatch.step, self.forges),
+            ("jobs", run_jobs.step, self.background),
+            ("settle", settle.step, self.background),
+            ("trackers", trackers.step, self.peers),
+            ("release", release.step, self.releases),
+            ("deliver", deliver.step, self.forges),
+            ("triggers", self.triggers.step, self.forges),
+            ("upkeep", self.upkeep.step, self.cleaners),
         ):
             try:
-                moved |= step(self.app, self.peers if name == "trackers" else self.background)
+                moved |= step(self.app, threads)
             except Exception:  # noqa: BLE001  # a loop that dies would stop the whole story
                 logger().exception("loop failed and goes on", loop=name)
                 time.sleep(0.2)
@@ -60,11 +64,16 @@ class Worker:
 
     def run(self, stop: threading.Event) -> None:
         """Tick until told to stop."""
+        soon = (self.background, self.releases, self.forges)  # what they come to is acted on at once
         while not stop.is_set():
-            is_busy = self.tick() or self.background.is_busy
+            is_busy = self.tick() or any(each.is_busy for each in soon)
             stop.wait(BUSY_TICK if is_busy else IDLE_TICK)
-        self.background.close()
-        self.peers.close()
+        self.close()
+
+    def close(self) -> None:
+        """Begin nothing more; what was in hand is found again at the next start."""
+        for each in (self.background, self.releases, self.forges, self.peers, self.cleaners):
+            each.close()
 
 
 def main() -> None:

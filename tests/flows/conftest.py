@@ -254,7 +254,7 @@ def open_house(settings: Settings) -> Iterator[House]:
     worker = Worker(app)
     with serving(app, settings):
         yield House(app=app, worker=worker)
-    worker.background.close()
+    worker.close()
     app.close()
 
 
