@@ -31,16 +31,30 @@ def send_waiting(app: App, background: Background, now: datetime) -> bool:
     """Send what does not stand yet: here at once, to a forge over the network beside the loops, in order."""
     with app.database.read() as tx:
         near = _due(tx, now, schema.repo.c.forge == LOCAL)
-        far = _due(tx, now, schema.repo.c.forge != LOCAL)
+        # Each repository its own: what waits for one that is slow must not be all that is looked at.
+        far = {
+            repo_id: _due(tx, now, schema.outbox.c.repo_id == repo_id)
+            for repo_id in _far(tx, now)
+            if not background.is_running(f"send:{repo_id}")
+        }
     for row in near:
         _send_one(app, row)
-    by_repo: dict[str, list[Row[Any]]] = {}
-    for row in far:
-        by_repo.setdefault(row.repo_id, []).append(row)
-    for repo_id, waiting in by_repo.items():
+    for repo_id, waiting in far.items():
         # One after the other for a repository: GitHub asks for writes in series.
         background.run(f"send:{repo_id}", partial(_send_all, app, waiting))
     return bool(near)
+
+
+def _is_due(now: datetime) -> tuple[ColumnElement[bool], ...]:
+    table = schema.outbox.c
+    return table.want_rev > table.sent_rev, table.dead == "", table.next_at <= now
+
+
+def _far(tx: Connection, now: datetime) -> list[str]:
+    """Return the repositories at forges over the network for which something is due."""
+    table, repo = schema.outbox.c, schema.repo.c
+    query = select(table.repo_id).join(schema.repo, repo.id == table.repo_id).where(*_is_due(now), repo.forge != LOCAL)
+    return list(tx.execute(query.distinct()).scalars())
 
 
 def _due(tx: Connection, now: datetime, where: ColumnElement[bool]) -> list[Row[Any]]:
@@ -48,7 +62,7 @@ def _due(tx: Connection, now: datetime, where: ColumnElement[bool]) -> list[Row[
     query = (
         select(schema.outbox, schema.repo.c.forge)
         .join(schema.repo, schema.repo.c.id == table.repo_id)
-        .where(table.want_rev > table.sent_rev, table.dead == "", table.next_at <= now, where)
+        .where(*_is_due(now), where)
         # Whatever failed before comes last: one that GitHub never takes must not stand before all others.
         .order_by(table.tries, table.next_at)
         .limit(AT_ONCE)

@@ -8,18 +8,22 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from sqlalchemy import update
+from sqlalchemy import insert, update
 
 from fakes.github.outbox import Post, posting
 from fakes.github.world import APP_ID
 from headway.db import schema
+from headway.flow import sending
 from headway.flow.checkup import _outbox
+from headway.flow.outbox import want
 from headway.flow.sending import FAR_LIVE_EVERY, undelivered
 from headway.forges.model import StatusState, WantedComment, WantedDeployment, WantedReaction, WantedStatus
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+
+    from fakes.story import Story
 
 MARKER = "<!-- headway:report project=flights -->"
 
@@ -199,3 +203,24 @@ def test_what_was_never_tried_shows_after_a_minute(post: Post) -> None:
     with post.app.database.read() as tx:
         (found,) = undelivered(tx, post.clock.now())
     assert (found.what, found.why) == (f"comment under change {number}", "not tried yet")
+
+
+def test_a_repository_that_is_far_behind_does_not_keep_another_s_status_from_being_sent(
+    story: Story, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sent: list[str] = []
+    monkeypatch.setattr(sending, "_send_all", lambda _app, rows: sent.extend(row.repo_id for row in rows))
+    now = story.app.clock.now()
+    with story.app.database.write() as tx:
+        for name in ("behind", "other"):
+            facts = {"id": name, "forge": "github", "name": name, "location": name, "default_branch": "main"}
+            tx.execute(insert(schema.repo).values(**facts, cursor="", added_at=now, project=name))
+        for number in range(2 * sending.AT_ONCE):
+            wish = WantedComment(repo_id="behind", number=number, marker=MARKER, body=MARKER)
+            want(tx, wish, now - timedelta(minutes=10))
+        want(tx, WantedComment(repo_id="other", number=1, marker=MARKER, body=MARKER), now)
+    story.background.run("send:behind", lambda: time.sleep(2))  # still at an earlier part of it
+    sending.send_waiting(story.app, story.background, now)
+    while "other" not in sent and story.background.is_busy:
+        time.sleep(0.01)
+    assert sent == ["other"]
