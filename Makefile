@@ -51,8 +51,8 @@ setup-dev: setup-system $(VENV)/.dev ## make the tests runnable
 demo: setup ## the whole story on real flights, from a comment to a served model
 	$(BIN)/python examples/demo.py
 
-# These have targets of their own below: they start MLflow's server, or a hostile world around Headway.
-APART := tests/moving tests/flows/test_own_tracker.py tests/hostile
+# These have targets of their own below: they start MLflow's server, a hostile world around Headway, or Kubernetes.
+APART := tests/moving tests/flows/test_own_tracker.py tests/hostile tests/kubernetes
 
 test: setup-dev setup-browser ## every test that needs no cluster and no other server
 	$(BIN)/python -m pytest -q -n auto --dist loadfile $(APART:%=--ignore=%)
@@ -140,6 +140,7 @@ bench-tracking-postgres: setup-dev ## the same on PostgreSQL, about 8 minutes
 lock: $(UV) ## resolve the locked requirements again
 	$(UV) pip compile --quiet --generate-hashes --universal --python-version 3.11 -o requirements/core.txt pyproject.toml
 	$(UV) pip compile --quiet --generate-hashes --universal --python-version 3.11 --all-extras -c requirements/core.txt -o requirements/dev.txt pyproject.toml requirements/dev.in
+	$(UV) pip compile --quiet --generate-hashes --universal --python-version 3.11 --extra kubernetes --extra postgres -c requirements/dev.txt -o requirements/image.txt pyproject.toml
 
 clean: ## remove environments and caches
 	rm -rf $(VENV) .fuzz .demo .mypy_cache .ruff_cache .pytest_cache .hypothesis
@@ -159,3 +160,14 @@ bench-clients-postgres: setup-dev ## the same on PostgreSQL
 
 test-durability: setup-dev ## 64 clients under twenty kills, full disks and restarts, on SQLite and PostgreSQL
 	HEADWAY_TEST_BLOWS=20 tools/with-postgres $(BIN)/python -m pytest -q tests/chaos/test_many_clients.py
+
+.PHONY: kubernetes-node test-kubernetes demo-kubernetes
+kubernetes-node: $(UV) ## build the programs and images of the tests' Kubernetes, where they are not in the cache (root on Debian 12; ten minutes)
+	tests/infra/kubernetes/build
+	tests/infra/kubernetes/images
+
+test-kubernetes: setup-dev ## the engine, the target and their outages on a real Kubernetes of one node, installed and started here
+	tools/with-kubernetes $(BIN)/python -m pytest -q tests/kubernetes
+
+demo-kubernetes: setup-dev ## the whole story of `make demo` with every step and endpoint a pod on that Kubernetes
+	tools/with-kubernetes $(BIN)/python examples/demo.py --kubernetes
