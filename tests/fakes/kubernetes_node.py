@@ -54,9 +54,7 @@ class Node:
 
 def _node(verb: str, room: Path, *words: str) -> dict[str, str]:
     done = subprocess.run([SCRIPT, verb, room, *words], stdout=subprocess.PIPE, text=True, check=False)
-    assert done.returncode == 0, (
-        f"{SCRIPT} {verb} ended with {done.returncode}; its words are above, its logs in {room}"
-    )
+    assert done.returncode == 0, f"{SCRIPT} {verb} ended with {done.returncode}; see above and the logs in {room}"
     return dict(line.split("=", 1) for line in done.stdout.splitlines() if "=" in line)
 
 

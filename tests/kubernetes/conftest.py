@@ -6,6 +6,7 @@ import secrets
 from collections.abc import Iterator
 
 import pytest
+
 from fakes.kubernetes_node import Node, running_node
 
 

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import sys
+
+WANTED = re.compile(rb"CONNECT ([A-Za-z0-9.-]+):443 ")
 
 
 async def pass_on(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -21,12 +24,10 @@ async def pass_on(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) ->
 async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
     """One connection: the request, then a tunnel or a refusal."""
     try:
-        method, place, *_ = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").split(" ", 2)
-        host, _, port = place.rpartition(":")
-        if (method, port) != ("CONNECT", "443"):
-            raise ValueError(place)
+        request = await reader.readuntil(b"\r\n\r\n")
+        host = WANTED.match(request)[1].decode()  # type: ignore[index]  # another request is a TypeError
         far_reader, far_writer = await asyncio.wait_for(asyncio.open_connection(host, 443), 30)
-    except (OSError, ValueError, asyncio.IncompleteReadError, asyncio.LimitOverrunError):
+    except (OSError, TypeError, asyncio.IncompleteReadError, asyncio.LimitOverrunError):
         writer.write(b"HTTP/1.1 502 Bad Gateway\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
         writer.close()
         return
