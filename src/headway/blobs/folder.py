@@ -30,6 +30,10 @@ _GONE = "gone-"  # deleted already: only its bytes have still to be freed
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK  # a FIFO must not hold us
 _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+_NAMELESS = os.O_WRONLY | getattr(os, "O_TMPFILE", 0) | os.O_CLOEXEC  # opening a folder for writing, elsewhere
+_NO_NAMELESS = {errno.EOPNOTSUPP, errno.EISDIR, errno.EINVAL, errno.ENOENT}  # the file system has none, or no /proc
+_WRITTEN_BACK = 8 * 1024 * 1024
+_ADVISES = hasattr(os, "posix_fadvise")
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _NO_WAY = {errno.ENOENT, errno.ENOTDIR, errno.ELOOP}
 
@@ -44,18 +48,12 @@ class FolderStore:
         self._sweep()
 
     def put(self, key: str, chunks: Iterable[bytes]) -> str:
-        """Write beside, sync, rename, sync the folder; on any failure the key keeps what it had."""
+        """Write beside, sync, name it, sync the folder; on any failure the key keeps what it had."""
         parts = checked_key(key).split("/")
-        temporary = secrets.token_hex(16)
         digest = hashlib.sha256()
-        with _full_disk_said(key), self._folder(_INCOMING) as incoming:
-            try:
-                _write(os.open(temporary, _NEW, 0o600, dir_fd=incoming), chunks, digest)
-                self._rename(incoming, temporary, parts)
-            except BaseException:
-                with contextlib.suppress(FileNotFoundError):
-                    os.unlink(temporary, dir_fd=incoming)
-                raise
+        with _full_disk_said(key), self._folder(_INCOMING) as incoming, contextlib.closing(_NewFile(incoming)) as new:
+            _write(new.descriptor, chunks, digest)
+            self._name(new, parts)
         return digest.hexdigest()
 
     def open(self, key: str, offset: int = 0) -> BinaryIO:
@@ -131,12 +129,12 @@ class FolderStore:
         finally:
             os.close(current)
 
-    def _rename(self, incoming: int, temporary: str, parts: Sequence[str]) -> None:
+    def _name(self, new: _NewFile, parts: Sequence[str]) -> None:
         *folders, name = parts
         for last_try in (False, False, False, True):
             try:
                 with self._folder(*folders, make=True) as parent:
-                    os.rename(temporary, name, src_dir_fd=incoming, dst_dir_fd=parent)
+                    new.move(name, parent)
                     os.fsync(parent)
                     return
             except (NotADirectoryError, IsADirectoryError):
@@ -169,14 +167,59 @@ class FolderStore:
                         _remove(incoming, name)
 
 
+class _NewFile:
+    """A file among the incoming ones; where the file system can, it has no name, so that a crash leaves no trace."""
+
+    def __init__(self, incoming: int) -> None:
+        self._incoming = incoming
+        self._name = ""
+        try:
+            self.descriptor = os.open(".", _NAMELESS, 0o600, dir_fd=incoming)
+        except OSError as error:
+            if error.errno not in _NO_NAMELESS:
+                raise
+            self._name = secrets.token_hex(16)
+            self.descriptor = os.open(self._name, _NEW, 0o600, dir_fd=incoming)
+
+    def move(self, name: str, parent: int) -> None:
+        """Let it stand under this name in place of what stood there."""
+        if not self._name:
+            try:
+                self._link(name, parent)
+            except FileExistsError:
+                temporary = secrets.token_hex(16)
+                self._link(temporary, self._incoming)
+                self._name = temporary
+            else:
+                return
+        os.rename(self._name, name, src_dir_fd=self._incoming, dst_dir_fd=parent)
+        self._name = ""
+
+    def _link(self, name: str, parent: int) -> None:
+        # By its entry in /proc, as open(2) says of O_TMPFILE: linking a descriptor itself needs a capability.
+        os.link(f"/proc/self/fd/{self.descriptor}", name, dst_dir_fd=parent, follow_symlinks=True)
+
+    def close(self) -> None:
+        """Let go of it, and remove it where it was not moved."""
+        os.close(self.descriptor)
+        if self._name:
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(self._name, dir_fd=self._incoming)
+
+
 def _write(descriptor: int, chunks: Iterable[bytes], digest: hashlib._Hash) -> None:
-    with io.FileIO(descriptor, "wb") as stream:
-        for chunk in chunks:
-            digest.update(chunk)
-            rest = memoryview(chunk)
-            while rest:
-                rest = rest[stream.write(rest) :]
-        os.fsync(descriptor)
+    written = begun = 0
+    for chunk in chunks:
+        digest.update(chunk)
+        rest = memoryview(chunk)
+        while rest:
+            rest = rest[os.write(descriptor, rest) :]
+        written += len(chunk)
+        if written - begun >= _WRITTEN_BACK and _ADVISES:
+            # Linux begins to write these pages to the disk, so that the sync at the end finds little left.
+            os.posix_fadvise(descriptor, begun, written - begun, os.POSIX_FADV_DONTNEED)
+            begun = written
+    os.fsync(descriptor)
 
 
 def _below(parent: int, name: str, *, make: bool) -> int:

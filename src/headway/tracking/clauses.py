@@ -106,11 +106,11 @@ def exact_value(link: Link, column: str = "x.value") -> str:
     return f"+{column}" if link.is_sqlite else column
 
 
-def having(walk: Walk, *, is_absent: bool = False) -> Condition:
-    """Return the condition that run `r` has, or lacks, such a row."""
+def having(walk: Walk, run: str = "r.id", *, is_absent: bool = False) -> Condition:
+    """Return the condition that the run whose id this expression has, has or lacks such a row."""
     word = "not exists" if is_absent else "exists"
     return Condition(
-        f"{word} (select 1 from {walk.table} x where x.run = r.id and {walk.inner.sql}{walk.fence})",  # noqa: S608  # our own names
+        f"{word} (select 1 from {walk.table} x where x.run = {run} and {walk.inner.sql}{walk.fence})",  # noqa: S608  # our own names
         walk.inner.values,
         "" if is_absent else walk.metric,
     )

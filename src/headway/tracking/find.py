@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from headway.tracking.link import Link, Row
 
 _RARE = 2000
+_FEW = 300  # walking them costs no more than looking for fewer
 _RARE_TEXT = 400  # SQLite looks each of them up
 _MOST_EXPERIMENTS = 5000
 _RUNS_FOR_A_WALK = 100  # what beginning one more walk costs, in runs that are sorted
@@ -66,6 +67,18 @@ class _Plan:
     binds: tuple[Any, ...] = ()  # of the expressions, once
 
 
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """What every run must satisfy."""
+
+    plain: tuple[Condition, ...]
+    walks: tuple[Walk, ...]
+
+    def tests(self, run: str = "r.id") -> tuple[Condition, ...]:
+        """Return the conditions on the run whose id that expression has."""
+        return (*self.plain, *(having(walk, run) for walk in self.walks))
+
+
 def find_runs(link: Link, query: Query) -> tuple[list[int], str]:
     """Return the row ids of one page of runs, and the token of the next page or ""."""
     if not query.exps:
@@ -78,11 +91,11 @@ def find_runs(link: Link, query: Query) -> tuple[list[int], str]:
         return [], ""
     is_merged = _is_merge_shorter(link, query)
     rare = _start_of(link, query, walks, is_by_metric=is_merged or len(query.exps) == 1)
-    all_tests = (*tests, *(having(walk) for walk in walks if walk is not rare))
+    asked = _Asked(tuple(tests), tuple(walk for walk in walks if walk is not rare))
     if rare is None and is_merged:
-        rows = _merged(link, query, after, tests=all_tests)
+        rows = _merged(link, query, after, asked=asked)
     else:
-        rows = _first_rows(link, _plans(link, query, all_tests, rare), after, query.limit + 1)
+        rows = _first_rows(link, _plans(link, query, asked, rare), after, query.limit + 1)
     page = rows[: query.limit]
     token = _token(page[-1][1:]) if len(rows) > query.limit else ""
     return [row[0] for row in page], token
@@ -104,11 +117,11 @@ def _is_merge_shorter(link: Link, query: Query) -> bool:
     return _most_runs(link) > _RUNS_FOR_A_WALK * len(query.exps)
 
 
-def _merged(link: Link, query: Query, after: tuple[Any, ...], *, tests: tuple[Condition, ...]) -> list[Row]:
+def _merged(link: Link, query: Query, after: tuple[Any, ...], *, asked: _Asked) -> list[Row]:
     rows: list[Row] = []
     ways: tuple[bool, ...] = ()
     for exp in query.exps:
-        plans = _plans(link, replace(query, exps=(exp,)), tests, None)
+        plans = _plans(link, replace(query, exps=(exp,)), asked, None)
         rows += _first_rows(link, plans, after, query.limit + 1)
         ways = tuple(is_ascending for _, is_ascending in plans[0].keys)
     for index in reversed(range(len(ways))):
@@ -139,6 +152,8 @@ def _start_of(link: Link, query: Query, walks: Sequence[Walk], *, is_by_metric: 
     if is_by_metric and order is not None and order.entity == METRIC:
         # A walk in the order of a metric keeps to what is asked of it, and stops when the page is full.
         own = [walk for walk in walks if walk.metric == order.key]
+        if own and _rarest(link, own, most=_FEW)[0] is not None:
+            return None
         rare, count = _rarest(link, [walk for walk in walks if walk.metric != order.key])
         is_own_rarer = rare is not None and _rarest(link, own, most=count)[0] is not None
         return None if is_own_rarer else rare
@@ -176,23 +191,23 @@ def _most_runs(link: Link) -> int:
     return 0 if row is None else int(row[0] or 0)
 
 
-def _plans(link: Link, query: Query, tests: tuple[Condition, ...], rare: Walk | None) -> list[_Plan]:
+def _plans(link: Link, query: Query, asked: _Asked, rare: Walk | None) -> list[_Plan]:
     scope = Condition(
         f"r.exp in ({marks(len(query.exps))}) and r.stage in ({marks(len(query.stages))})",
         (*query.exps, *query.stages),
     )
-    tests = (scope, *tests)
+    asked = replace(asked, plain=(scope, *asked.plain))
     if rare is not None:
         start = _started(link, rare)
-        return [_joined(link, query, start, tests)]
+        return [_joined(link, query, start, asked.tests())]
     first = query.orders[0] if query.orders else None
     if first is not None and first.entity == METRIC and len(query.orders) == 1:
         ids = key_ids(link, query.exps, kind=ENTITY_KINDS[METRIC], name=first.key)
         if not ids:
-            return [_lacking(tests, None, is_ascending=first.is_ascending)]
+            return [_lacking(asked.tests(), None, is_ascending=first.is_ascending)]
         if len(ids) == 1:
-            return _metric_walks(link, ids[0], query, tests=tests)
-    return [_joined(link, query, Condition("run r"), tests)]
+            return _metric_walks(link, ids[0], query, asked=asked)
+    return [_joined(link, query, Condition("run r"), asked.tests())]
 
 
 def _started(link: Link, walk: Walk) -> Condition:
@@ -205,33 +220,35 @@ def _started(link: Link, walk: Walk) -> Condition:
     return Condition(sql, walk.inner.values)
 
 
-def _metric_walks(link: Link, key: int, query: Query, *, tests: tuple[Condition, ...]) -> list[_Plan]:
+def _metric_walks(link: Link, key: int, query: Query, *, asked: _Asked) -> list[_Plan]:
     """Numbers by the index, then NaN, then the runs that lack the key: each only if the page is not full yet."""
-    order, of_key = query.orders[0], Condition("x.key = ?", (key,))
+    order = query.orders[0]
+    of_key, has_key = Condition("m.key = ?", (key,)), Condition("x.key = ?", (key,))
+    tests = asked.tests("m.run")  # told by the metric's row: the run's own is looked up for those that pass
     # What the filter says of the same metric bounds the walk.
     bounds = [
-        compared(link, "x.value", clause.op, clause.value)
+        compared(link, "m.value", clause.op, clause.value)
         for clause in query.clauses
         if (clause.entity, clause.key) == (METRIC, order.key) and clause.op != "!="
     ]
-    inner = " and ".join([of_key.sql, "x.nan = false", *(bound.sql for bound in bounds)])
+    inner = " and ".join([of_key.sql, "m.nan = false", *(bound.sql for bound in bounds)])
     numbers = Condition(inner, (key, *(value for bound in bounds for value in bound.values)))
-    nans = Condition(f"{of_key.sql} and x.nan = true", of_key.values)
-    keys = (("0", True), ("x.value", order.is_ascending), *_NEWEST)
+    nans = Condition(f"{of_key.sql} and m.nan = true", of_key.values)
+    keys = (("0", True), ("m.value", order.is_ascending), *_NEWEST)
     if bounds:  # the walk keeps to them, and what is no number is outside of them
         others = tuple(test for test in tests if test.metric != order.key)
         return [_Plan(_ordered_start(link, numbers), others, keys)]
     return [
         _Plan(_ordered_start(link, numbers), tests, keys),
         _Plan(_ordered_start(link, nans), tests, (("1", True), ("0", True), *_NEWEST)),
-        _lacking(tests, Walk("metric", of_key, of_key)),
+        _lacking(asked.tests(), Walk("metric", has_key, has_key)),
     ]
 
 
 def _ordered_start(link: Link, inner: Condition) -> Condition:
     if link.is_sqlite:
-        return Condition(f"metric x cross join run r on r.id = x.run and {inner.sql}", inner.values)
-    return Condition(f"metric x join run r on r.id = x.run and {inner.sql}", inner.values)
+        return Condition(f"metric m cross join run r on r.id = m.run and {inner.sql}", inner.values)
+    return Condition(f"metric m join run r on r.id = m.run and {inner.sql}", inner.values)
 
 
 def _lacking(tests: tuple[Condition, ...], walk: Walk | None, *, is_ascending: bool = True) -> _Plan:

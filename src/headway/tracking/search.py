@@ -6,6 +6,7 @@ or double quotes. Keys and values are data from here on: they reach the database
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -128,6 +129,18 @@ def parse_orders(texts: Sequence[str], grammar: Grammar = RUNS) -> tuple[Order, 
     if len({(order.entity, order.key) for order in orders}) < len(orders):
         raise UsageError(f"`order_by` contains duplicate fields: {list(texts)}")
     return orders
+
+
+@functools.lru_cache(maxsize=128)
+def filter_of_runs(text: str) -> tuple[Clause, ...]:
+    """Read a filter of runs; whoever turns pages or looks again sends the same one each time."""
+    return parse_filter(text)
+
+
+@functools.lru_cache(maxsize=128)
+def orders_of_runs(texts: tuple[str, ...]) -> tuple[Order, ...]:
+    """Read sort keys of runs."""
+    return parse_orders(texts)
 
 
 def _clause(comparison: Comparison, grammar: Grammar) -> Clause:

@@ -4,12 +4,14 @@ import stat
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from headway.blobs import folder
 from headway.blobs.folder import FolderStore
 from headway.errors import Conflict, HeadwayError, NotFound, StorageFull
 
@@ -126,7 +128,9 @@ def test_no_descriptor_is_left_open(store: FolderStore) -> None:
 
 _WRITER = """
 import itertools, sys
+from collections.abc import Iterator
 from pathlib import Path
+from headway.blobs import folder
 from headway.blobs.folder import FolderStore
 store = FolderStore(Path(sys.argv[1]))
 for turn in itertools.count():
@@ -198,3 +202,23 @@ def test_no_key_reaches_outside_whatever_it_is_made_of(store: FolderStore, canar
     assert [each.name for each in canary.iterdir()] == ["canary"]
     assert (canary / "canary").read_text() == "untouched"
     assert {each.name for each in store.root.parent.iterdir()} == {"blobs", "outside"}
+
+
+def test_where_there_are_no_nameless_files_a_named_one_is_moved(
+    store: FolderStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(folder, "_NAMELESS", os.O_WRONLY | os.O_CLOEXEC)  # as on macOS: opens the folder itself
+    store.put("a/b", [b"one"])
+    store.put("a/b", [b"two"])
+    with store.open("a/b") as stream:
+        assert stream.read() == b"two"
+
+    def breaks() -> Iterator[bytes]:
+        yield b"three"
+        raise ConnectionResetError
+
+    with pytest.raises(ConnectionResetError):
+        store.put("a/b", breaks())
+    assert os.listdir(store.root / "#incoming") == []  # noqa: PTH208  # names are what is asked
+    with store.open("a/b") as stream:
+        assert stream.read() == b"two"

@@ -120,7 +120,7 @@ async def _upload(call: StreamCall) -> None:
 
 async def _store(call: StreamCall, find: Callable[[Connection], str]) -> None:
     def key() -> str:
-        with call.database.read() as tx:
+        with call.database.quick_read() as tx:
             found = find(tx)
             check_may_write(tx, call.principal, found)
             return found

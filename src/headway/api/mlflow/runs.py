@@ -15,7 +15,7 @@ from headway.tracking.find import Query, find_runs
 from headway.tracking.idempotency import once
 from headway.tracking.limits import bad_value, experiment_number
 from headway.tracking.model import PARENT_TAG, RunStatus
-from headway.tracking.search import parse_filter, parse_orders
+from headway.tracking.search import filter_of_runs, orders_of_runs
 
 if TYPE_CHECKING:
     from headway.tracking.documents import Document
@@ -138,18 +138,24 @@ def _search(call: Call, asked: SearchRuns) -> Found:
         )
     if asked.max_results > _MAX_RESULTS:
         raise bad_value("max_results", asked.max_results, f" It must be at most {_MAX_RESULTS}.")
-    exps = [experiment_number(each) for each in asked.experiment_ids]
+    exps = [_experiment(each) for each in asked.experiment_ids]
     if is_attempt(call.principal):
         exps = [exp for exp in exps if str(exp) == call.principal.experiment_id]
     query = Query(
         exps=tuple(dict.fromkeys(exps)),
         stages=stages_of(asked.run_view_type),
-        clauses=parse_filter(asked.filter),
-        orders=parse_orders(asked.order_by),
+        clauses=filter_of_runs(asked.filter),
+        orders=orders_of_runs(tuple(asked.order_by)),
         limit=asked.max_results,
         token=asked.page_token,
     )
     return _page(call.store, query)
+
+
+def _experiment(given: str) -> int:
+    if not given:  # elsewhere an absent id means the default experiment; in a list nothing is absent
+        raise UsageError("Invalid experiment ID ''. Experiment ID must be a valid integer.")
+    return experiment_number(given)
 
 
 def _page(store: RunStore, query: Query) -> Found:
