@@ -18,7 +18,7 @@ from typing import Any
 import typer
 
 from headway import errors
-from headway.api import imports, v1
+from headway.api import attempts, imports, v1
 from headway.api.mlflow.absent import FAMILIES
 from headway.api.mlflow.probes import SPOKEN_VERSION
 from headway.api.mlflow.route import Route as WireRoute
@@ -403,20 +403,23 @@ def _errors() -> str:
 def _api() -> str:
     taken: list[tuple[str, str, str, str]] = []
 
-    def take(_app: Any, method: str, path: str, needs: Any, handler: Any, **_more: Any) -> None:
-        taken.append((method, f"`/api/v1{path}`", needs.name.lower(), _first(handler.__doc__)))
+    def take(_app: Any, method: str, path: str, needs: Any, handler: Any, **more: Any) -> None:
+        who = f"the {more['kind'].value}'s own token" if "kind" in more else needs.name.lower()
+        taken.append((method, f"`/api/v1{path}`", who, _first(handler.__doc__)))
 
-    own = v1.route
+    own, own_upload = v1.route, attempts.upload_route
     try:
-        v1.route = imports.route = take  # type: ignore[assignment]  # the table is written as calls of this one function
+        # The table is written as calls of these functions.
+        v1.route = imports.route = attempts.route = attempts.upload_route = take  # type: ignore[assignment]
         v1.api_routes(None)  # type: ignore[arg-type]  # the application is only handed through
     finally:
-        v1.route = imports.route = own
+        v1.route = imports.route = attempts.route = own
+        attempts.upload_route = own_upload
     return _page(
         "Headway's own API",
         "What the terminal calls. Send `Authorization: Bearer TOKEN`; the first token is in `admin-token` in the data "
         "directory. Bodies are JSON of at most 1 MiB, errors are [the usual object](errors.md). An attempt's token is "
-        "refused here: it may only track. The API has no stability promise yet.",
+        "refused here but for its own attempt: beside that it may only track. The API has no promise of stability yet.",
         _table(("Method", "Path", "Role", "What it does"), taken),
     )
 

@@ -17,7 +17,7 @@ from starlette.routing import Route
 from headway.api.admit import admit
 from headway.app import App
 from headway.auth.model import Principal, Role, TokenKind
-from headway.errors import HeadwayError, NotFound, Refused, TooLarge, UsageError
+from headway.errors import Conflict, HeadwayError, NotFound, Refused, TooLarge, UsageError
 from headway.logs import conceal, logger
 
 BODY_CAP = 1 << 20
@@ -75,6 +75,11 @@ class Call:
         return int(text)
 
     @property
+    def data(self) -> bytes:
+        """The body as it came."""
+        return self._body
+
+    @property
     def change(self) -> int:
         """The number of the change in the path."""
         text = str(self.path["number"])
@@ -117,7 +122,7 @@ def route(
     async def endpoint(request: Request) -> Response:
         try:
             # Who asks first: nobody whom we do not know makes us hold what they send.
-            principal = await run_in_threadpool(_admitted, app, request, (method, path, needs), kind)
+            principal = await run_in_threadpool(admitted, app, request, (method, path, needs), kind)
             body = await read_body(request, cap)
             return await run_in_threadpool(_answer, Call(app, request, principal, body), handler)
         except HeadwayError as error:
@@ -135,9 +140,16 @@ _MACHINES = {
 }
 
 
-def _admitted(app: App, request: Request, row: tuple[str, str, Role], kind: TokenKind) -> Principal:
+def admitted(app: App, request: Request, row: tuple[str, str, Role], kind: TokenKind) -> Principal:
+    """Return who asks, once it is sure that this may be asked with such a token; errors as `admit`."""
     method, path, needs = row
-    principal = app.authenticator.authenticate(request.headers.get("authorization"))
+    try:
+        principal = app.authenticator.authenticate(request.headers.get("authorization"))
+    except Conflict as error:
+        if kind is TokenKind.USER:
+            raise
+        # A machine that hears this gives up; a conflict it would take for a race and ask again.
+        raise Refused(error.message, cause=error.cause) from error
     held = principal.kind if principal.kind in _MACHINES else TokenKind.USER
     if held is not kind:
         raise Refused(
@@ -174,14 +186,16 @@ def json_response(value: Any, status: int = 200) -> Response:
 
 def failure(error: HeadwayError) -> Response:
     """Return an error as JSON, with what the terminal prints."""
-    return json_response(
-        {
-            "code": error.code,
-            "message": conceal(error.message),
-            "cause": conceal(error.cause),
-            "hint": error.hint,
-            "retryable": error.retryable,
-            "exit_code": error.exit_code,
-        },
-        error.status,
-    )
+    return json_response(failure_body(error), error.status)
+
+
+def failure_body(error: HeadwayError) -> dict[str, Any]:
+    """Return what is told of an error."""
+    return {
+        "code": error.code,
+        "message": conceal(error.message),
+        "cause": conceal(error.cause),
+        "hint": error.hint,
+        "retryable": error.retryable,
+        "exit_code": error.exit_code,
+    }

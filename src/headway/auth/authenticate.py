@@ -32,6 +32,11 @@ _NOTED_EVERY = timedelta(minutes=5)
 _NOBODY = hash_secret("nobody")
 
 
+def is_local(principal: Principal) -> bool:
+    """Whether nobody had to log in: the server and its caller are one person's, on one machine."""
+    return principal.user == LOCAL_USER and not principal.token_id
+
+
 @dataclass(frozen=True, slots=True)
 class _Known:
     principal: Principal
@@ -171,6 +176,7 @@ def principal_of(token: Token, user: User | None) -> Principal:
         experiment_id=token.experiment_id,
         fence=token.fence,
         project=token.project,
+        attempt=token.attempt_id or "",
         endpoint=token.label if token.kind is TokenKind.ENDPOINT else "",
         is_confined=token.kind is TokenKind.ATTEMPT and token.label == FORK,
         reach=reach,

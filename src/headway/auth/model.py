@@ -60,6 +60,7 @@ class Principal:
     experiment_id: str | None = None
     fence: int = 0
     project: str = NO_PROJECT  # the token's own: what it makes belongs there
+    attempt: str = ""  # attempt tokens: the attempt that holds it
     endpoint: str = ""  # endpoint tokens: the deployment whose pods hold it
     is_confined: bool = False  # an attempt of a fork's code: it reads no run but its own, and no registered model
     reach: Reach | None = None  # None: the role is the same everywhere

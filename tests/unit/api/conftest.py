@@ -55,7 +55,19 @@ class Api:
     def filled(self, path: str) -> str:
         """A route's path with names in it that exist."""
         places = {"repo": self.story.repo.id, "number": self.change.number, "job": self.job.number}
-        names = ("run", "model", "name", "release", "subject", "command", "user", "project", "token", "purge")
+        names = (
+            "run",
+            "model",
+            "name",
+            "release",
+            "subject",
+            "command",
+            "user",
+            "project",
+            "token",
+            "purge",
+            "attempt",
+        )
         return path.format(**places, **dict.fromkeys(names, "nothing"))
 
 
