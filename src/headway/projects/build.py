@@ -225,6 +225,7 @@ def _deploy(section: Doc | None) -> DeploySpec | None:
         target=section.get("target", default.target),
         command=section.get("command"),
         status_command=section.get("status_command"),
+        namespace=section.get("namespace"),
         approvals=approval.get("required", default.approvals),
         reviewers=tuple(approval.get("reviewers", ())),
         steps=tuple(

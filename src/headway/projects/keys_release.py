@@ -30,6 +30,7 @@ DEPLOY = Fields(
         "target": key(choice("local", "command", "kubernetes"), "who serves it"),
         "command": key(COMMAND, "the team's own deploy script (target: command)"),
         "status_command": key(COMMAND, "the script that says how it stands (target: command)"),
+        "namespace": key(NAME, "where in the cluster it serves (target: kubernetes)"),
         "approval": key(
             Fields(
                 keys={

@@ -322,6 +322,9 @@ def _check_deploy(taken: Taken) -> None:
         if key in deploy and target != "command":
             message = f"`{key}` is run by the target `command`, and the target is `{target}`"
             taken.report(("deploy", key), message, "write `target: command`, or remove it")
+    if "namespace" in deploy and target != "kubernetes":
+        message = f"`namespace` is of the target `kubernetes`, and the target is `{target}`"
+        taken.report(("deploy", "namespace"), message, "write `target: kubernetes`, or remove it")
     weight = 0
     steps = taken.at("deploy", "strategy", "canary", "steps") or []
     for index, step in enumerate(steps):

@@ -172,6 +172,7 @@ class DeploySpec:
     target: str = "local"  # local | command | kubernetes
     command: str | None = None  # target command: the team's script
     status_command: str | None = None
+    namespace: str | None = None  # target kubernetes: one of those that the server allows; None = its usual one
     approvals: int = 1  # 0 = no approval needed
     reviewers: tuple[str, ...] = ()
     steps: tuple[CanaryStep, ...] = (CanaryStep(weight=100),)
