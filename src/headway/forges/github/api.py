@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import email.utils
 import time
-from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import gidgethub
 import httpx
 from gidgethub import sansio
 
 from headway.errors import Conflict, HeadwayError, NotFound, Refused, Throttled, Unreachable, UsageError
+from headway.forges.github.known import Answer, KnownAnswers
 from headway.logs import conceal, logger
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
+    from typing import Any
 
     from headway.clock import Clock
     from headway.forges.github.tokens import Access
@@ -28,16 +29,6 @@ TIMEOUT = httpx.Timeout(20.0, connect=10.0)
 MOST_PAGES = 100
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Answer:
-    """What came back: decoded JSON, the next page's address, and the headers."""
-
-    data: Any
-    next: str | None = None
-    status: int = 200
-    headers: Mapping[str, str] = field(default_factory=dict)
-
-
 class GitHubApi:
     """Requests to one GitHub; safe between threads, repeats nothing by itself."""
 
@@ -47,7 +38,7 @@ class GitHubApi:
         self._clock = clock
         # No redirects to other hosts: our token would go with them. Renamed repositories answer 301 on the same host.
         self._http = httpx.Client(timeout=TIMEOUT, transport=transport, follow_redirects=False)
-        self._etags: dict[tuple[str, str], tuple[str, Answer]] = {}
+        self._known = KnownAnswers()
 
     def get(self, path: str, access: Access, **params: str | int) -> Answer:
         """Read; an answer that GitHub says has not changed costs nothing of the limit."""
@@ -90,22 +81,20 @@ class GitHubApi:
         headers = sansio.create_headers(AGENT, accept="application/vnd.github+json", **access.credentials())
         headers["x-github-api-version"] = API_VERSION
         key = (access.name, f"{path}?{sorted((params or {}).items())}")
-        known = self._etags.get(key) if method == "GET" else None
+        known = self._known.find(key) if method == "GET" else None
         if known is not None:
-            headers["if-none-match"] = known[0]
+            headers["if-none-match"] = known.etag
         response = self._exchange(method, path, headers, params=params, body=body)
         if response.status_code == 304 and known is not None:
             access.budget.went_well()
-            return known[1]
+            return known.read()
         if response.status_code in (301, 307, 308) and hops < 3:
             return self._call(
                 method, self._moved(response), access, body=body, is_content=is_content, hops=hops + 1
             )  # a repository that was renamed
         answer = self._read(response, access)
         if method == "GET" and "etag" in response.headers:
-            if len(self._etags) > 2000:
-                self._etags.clear()
-            self._etags[key] = (response.headers["etag"], answer)
+            self._known.keep(key, response.headers["etag"], response.content, answer)
         return answer
 
     def _exchange(
