@@ -61,6 +61,13 @@ def find_environment(files: Mapping[str, bytes], section: EnvSection, *, default
     return describe(files, kind=kind, path=path, python=python)
 
 
+def image_environment(image: str) -> EnvSpec:
+    """Return the environment that a container is; a name that can be moved stands for what it named first."""
+    return EnvSpec(
+        digest=digest_of({"format": _FORMAT, "kind": EnvKind.IMAGE, "image": image}), kind=EnvKind.IMAGE, python=""
+    )
+
+
 def describe(files: Mapping[str, bytes], *, kind: EnvKind, path: str, python: str) -> EnvSpec:
     """Return the specification for one kind, file and Python; the builder proves its sources with it."""
     if kind is EnvKind.NONE:

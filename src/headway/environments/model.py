@@ -21,6 +21,7 @@ class EnvKind(StrEnum):
     REQUIREMENTS = "requirements"
     PYPROJECT = "pyproject"
     NONE = "none"
+    IMAGE = "image"  # a container that the project brings, with whatever Python is in it
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,7 +30,7 @@ class EnvSpec:
 
     digest: str  # of kind, python and the bytes of the source files
     kind: EnvKind
-    python: str  # "3.11"; a version that uv finds on this machine
+    python: str  # "3.11"; a version that uv finds on this machine; "" = an image's own
     files: tuple[str, ...] = ()  # paths in the project that describe it, first the lock
 
 

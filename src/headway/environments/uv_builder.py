@@ -22,7 +22,15 @@ from headway.environments.sealed_build import Sealing, WheelOrder, build_wheel, 
 from headway.environments.shelf import Shelf
 from headway.environments.trim import prune_shelf
 from headway.environments.uv_process import Ended, run_logged, run_uv
-from headway.environments.wanted import as_text, check_sources, interpreter, may_require_hashes, read_wanted
+from headway.environments.wanted import (
+    NO_WHEEL,
+    as_text,
+    check_sources,
+    check_wheels,
+    interpreter,
+    may_require_hashes,
+    read_wanted,
+)
 from headway.errors import HeadwayError
 from headway.ids import digest_file
 
@@ -63,10 +71,12 @@ class UvBuilder:
         python_downloads: bool = False,
         compile_bytecode: bool = True,
         sealing: Sealing | None = None,
+        wheels_only: bool = False,
     ) -> None:
         """Use `root` for environments and caches; `may_build` names what even code from a fork may have built.
 
         With `sealing` whatever must be built is built in the sandbox; without it, outside, and never for a fork.
+        With `wheels_only` nothing is built for anybody, so that no foreign code runs beside the environments.
         """
         self._shelves = {tier: Shelf(root.absolute(), tier) for tier in Tier}
         self._operator = read_operator_config(os.environ) if operator is None else operator
@@ -76,6 +86,7 @@ class UvBuilder:
         # Environments are read-only at run time, so what is not compiled now is compiled at every start.
         self._compile = compile_bytecode
         self._sealing = sealing
+        self._wheels_only = wheels_only
 
     def find(self, digest: str, tier: Tier) -> BuiltEnv | None:
         """Return a finished environment of this tier or a higher one, the highest first."""
@@ -127,6 +138,8 @@ class UvBuilder:
                 build.say(clause)
             if wanted is not None:
                 check_sources(wanted, build.tier)
+                if self._wheels_only:
+                    check_wheels(wanted)
             self._make_venv(build)
             if wanted is not None:
                 self._install(build, wanted)
@@ -158,7 +171,7 @@ class UvBuilder:
             return
         made: dict[str, Path] = {}  # wheels that were built in the sandbox
         built: frozenset[str] = frozenset()
-        if self._sealing is None:
+        if self._sealing is None and not self._wheels_only:
             built = frozenset(line.name for line in wanted.lines if line.source is Source.GIT and line.name)
         while True:
             exceptions = [argument for name in sorted(built) for argument in ("--no-binary", name)]
@@ -234,6 +247,12 @@ class UvBuilder:
         build.say(f"compiled the packages in {time.monotonic() - started:.1f} s: they start faster from now on")
 
     def _check_may_build(self, build: _Build, missing: frozenset[str]) -> None:
+        if self._wheels_only:
+            raise BuildFailed(
+                f"the environment was not made: no wheel for {', '.join(sorted(missing))}, and nothing is built here",
+                cause="building runs the package's own code, beside the environments of others",
+                hint=NO_WHEEL,
+            )
         if build.tier is not Tier.FORK:
             return
         refused = sorted(missing if self._sealing is None else missing - self._may_build)

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
     from pathlib import Path
 
+NO_WHEEL = "name a release that has wheels, commit a wheel of it, or bring a container with `image:`"
 _EXPORTED = "the packages of uv.lock"
 _WORKSPACE = "packages of the workspace are not installed: add their folders to PYTHONPATH in `env: variables:`"
 
@@ -49,6 +50,17 @@ def check_sources(wanted: Requirements, tier: Tier) -> None:
             f"the environment was not made: {direct[0].where} takes {direct[0].text!r} from an address of its own",
             cause="code from a fork gets packages from the operator's index only",
             hint="name a released version, or ask a maintainer to push the branch into this repository",
+        )
+
+
+def check_wheels(wanted: Requirements) -> None:
+    """Refuse what only a build could give, where nothing is built."""
+    commit = next((line for line in wanted.lines if line.source is Source.GIT), None)
+    if commit is not None:
+        raise BuildFailed(
+            f"the environment was not made: {commit.where}: {commit.text!r} comes from git and would have to be built",
+            cause="in a cluster nothing is built: building runs the package's own code beside everybody's environments",
+            hint=NO_WHEEL,
         )
 
 

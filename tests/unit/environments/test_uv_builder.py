@@ -210,6 +210,20 @@ def test_only_trusted_code_may_have_something_built(tmp_path: Path, wheels: Path
     assert (tmp_path / "watched/ran").exists()
 
 
+@pytest.mark.parametrize("tier", Tier)
+def test_where_only_wheels_are_taken_nobody_has_anything_built(tmp_path: Path, wheels: Path, tier: Tier) -> None:
+    maker = builder(tmp_path, wheels_only=True)
+    with pytest.raises(BuildFailed, match="no wheel for slow, and nothing is built here") as caught:
+        build(maker, project(tmp_path, requirements__txt="slow\nleaf\n"), tier)
+    assert "wheels" in caught.value.hint
+    assert not (tmp_path / "watched/ran").exists()
+    built, _ = build(maker, project(tmp_path, requirements__txt="leaf\n"), tier)
+    assert built.packages == 1
+    if tier is not Tier.FORK:
+        with pytest.raises(BuildFailed, match="comes from git and would have to be built"):
+            build(maker, project(tmp_path, requirements__txt="leaf @ git+https://host/leaf@abc\n"), tier)
+
+
 def test_without_a_sandbox_a_fork_builds_nothing_at_all(tmp_path: Path, wheels: Path) -> None:
     given = project(tmp_path, requirements__txt="slow\n")
     with pytest.raises(BuildFailed, match="a fork may not build it") as caught:
