@@ -50,6 +50,7 @@ PATH = "/webhooks/github"
 BODY_CAP = 5 * 1024 * 1024  # GitHub's own is 25 MB; nothing that we read comes near it
 UNPROVEN_CAP = 64 * 1024 * 1024  # of bodies whose signature is not proved yet, all together
 BODY_SECONDS = 10.0  # GitHub gives up by itself after as long
+_LONGEST_LENGTH = 20  # digits: what is longer has zeros before it, which nobody means
 _ABOUT_INSTALLATIONS = frozenset({"installation", "installation_repositories"})
 _ONCE = ("content-type", "content-length", "x-github-event", "x-github-delivery", "x-hub-signature-256")
 
@@ -158,7 +159,7 @@ def _check_head(request: Request) -> int:
     length = headers.get("content-length", "")
     if not (length.isascii() and length.isdigit()):
         raise UsageError("the delivery does not say how long it is", hint="let the proxy send Content-Length on")
-    if int(length[:20]) > BODY_CAP:
+    if len(length) > _LONGEST_LENGTH or int(length) > BODY_CAP:
         raise TooLarge(f"the delivery is over {BODY_CAP} bytes")
     return int(length)
 

@@ -41,13 +41,15 @@ def trim_rows(app: App) -> tuple[int, int, int]:
 
 
 def _drop(app: App, table: Table, column: ColumnElement[Any], where: ColumnElement[bool]) -> int:
+    """Look first and then write: finding them may read the whole table, and nobody else could write meanwhile."""
     removed = 0
     while True:
-        some = select(column).where(where).limit(AT_ONCE)
-        with app.database.write() as tx:
-            count = tx.execute(delete(table).where(column.in_(some))).rowcount
-        removed += count
-        if count < AT_ONCE:
+        with app.database.read() as tx:
+            some = tx.execute(select(column).where(where).limit(AT_ONCE)).scalars().all()
+        if some:
+            with app.database.write() as tx:
+                removed += tx.execute(delete(table).where(column.in_(some), where)).rowcount
+        if len(some) < AT_ONCE:
             return removed
 
 

@@ -111,6 +111,7 @@ HEADS: dict[str, tuple[int, dict[str, str | None]]] = {
     "another host": (403, {"Host": "evil.example"}),
     "no size": (400, {"Content_Length": None}),
     "over the cap by its own word": (413, {"Content_Length": str(BODY_CAP + 1)}),
+    "over the cap behind many zeros": (413, {"Content_Length": "0" * 20 + str(BODY_CAP + 1)}),
     "a form that is over the cap": (415, {"Content_Type": "text/plain", "Content_Length": str(10**12)}),
     "unsigned and over the cap": (401, {"X_Hub_Signature_256": None, "Content_Length": str(10**12)}),
 }
