@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -34,6 +35,20 @@ class Node:
     def start(self, part: str) -> None:
         """Begin it again as it was."""
         _node("start", self.room, part)
+        if part in {"apiserver", "etcd"}:
+            self._wait_for_answers()
+
+    def _wait_for_answers(self) -> None:
+        deadline = time.monotonic() + 120
+        while True:
+            try:
+                self.run_kubectl("get", "namespaces")
+            except AssertionError:
+                if time.monotonic() > deadline:
+                    raise
+                time.sleep(0.2)
+            else:
+                return
 
     @contextmanager
     def without(self, part: str) -> Iterator[None]:
@@ -70,9 +85,9 @@ def _of(settings: dict[str, str]) -> Node:
 
 
 @contextmanager
-def running_node() -> Iterator[Node]:
+def running_node(*, own: bool = False) -> Iterator[Node]:
     """The node that tools/with-kubernetes started around us, or one of our own."""
-    if "HEADWAY_TEST_NODE" in os.environ:
+    if "HEADWAY_TEST_NODE" in os.environ and not own:
         yield _of(dict(os.environ))
         return
     room = Path(tempfile.mkdtemp(prefix="headway-kube.", dir="/tmp"))  # short, for the sockets in it

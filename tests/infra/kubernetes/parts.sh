@@ -15,13 +15,13 @@ again() { # NAME: in the network it was begun in, which is that of whoever calls
   begin "$1" "${words[@]}"
 }
 
-# end NAME: asked first, and killed after ten seconds.
+# end NAME [SIGNAL]: asked by TERM or told by SIGNAL, and killed after ten seconds.
 end() {
   local pid
   [ -e "$run/processes/$1.pid" ] || return 0
   pid=$(<"$run/processes/$1.pid")
   rm "$run/processes/$1.pid"
-  kill "$pid" 2>/dev/null || return 0
+  kill "-${2:-TERM}" "$pid" 2>/dev/null || return 0
   for _ in $(seq 100); do
     is_alive "$pid" || return 0
     sleep 0.1
