@@ -72,6 +72,7 @@ OPERATIONS = {
     f"{REPO}/hooks/{{hook_id}}/deliveries/{{delivery_id}}/attempts": "post",
     f"{REPO}/installation": "get",
     f"{REPO}/issues/comments": "get",
+    f"{REPO}/issues/events": "get",
     f"{REPO}/issues/comments/{{comment_id}}": "get patch delete",
     f"{REPO}/issues/comments/{{comment_id}}/reactions": "get post",
     f"{REPO}/issues/{{issue_number}}/comments": "get post",

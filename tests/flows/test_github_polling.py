@@ -9,7 +9,7 @@ import pytest
 from fakes.github.stage import kept, open_stage
 from fakes.github.world import APP_ID
 from flows.test_github_story import GitHubStage
-from flows.test_story import train_script
+from flows.test_story import CONFIG, train_script
 from headway.db import schema
 
 
@@ -50,6 +50,20 @@ def test_a_comment_becomes_a_status_and_a_report(stage: GitHubStage) -> None:
     assert len(reports(stage, number)) == 1
     world.merge(number, squash=True)
     stage.tick_until(lambda: ("change_moved", "merged") in kept(stage), "the merge is seen")
+
+
+def test_a_label_trains_a_change(stage: GitHubStage) -> None:
+    """Point 13 without a webhook: found in GitHub's list of events, for a head that was known before."""
+    world = stage.fake.world
+    labelled = CONFIG + "triggers: {label: [train]}\n"
+    world.commit("main", {"headway.yaml": labelled})
+    sha = world.commit("labelled", {"train.py": train_script(0.9)})
+    number = world.open_pull("labelled").number
+    stage.tick_until(lambda: knows(stage, sha), "the head is seen")
+    stage.settle()
+    world.label(number, "train", actor="ada")
+    (job,) = stage.tick_until(lambda: stage.jobs(change=number), "the label trains it")
+    assert (job.commit, job.actor) == (sha, "ada")
 
 
 @pytest.mark.parametrize("who", ["bot", "edited", "old", "app", "own"])

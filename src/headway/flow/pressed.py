@@ -15,13 +15,13 @@ from headway.commands.model import Command, Origin, Verb, happening
 from headway.commands.store import CommandStore
 from headway.db import schema
 from headway.errors import NotFound, UsageError
+from headway.flow.caused import Aim, Cause, command_of
 from headway.flow.merging import OF_PROJECT
 from headway.flow.projects import projects_at
 from headway.flow.queued import after_queue
 from headway.flow.repos import forge_of
 from headway.forges.head_store import HeadStore
 from headway.forges.model import Change, ChangeState, CheckPressed
-from headway.ids import new_id
 from headway.jobs.model import Job
 from headway.jobs.store import JobStore
 
@@ -29,7 +29,7 @@ _VERBS = {"deploy": Verb.DEPLOY, "approve": Verb.APPROVE}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Aim:
+class _At:
     """What a press is about: a project at the check's commit, and its newest job there."""
 
     project: str
@@ -40,11 +40,13 @@ def after_press(app: App, event: CheckPressed) -> bool:
     """Record the command that a press means, one for each project of a whole suite; False when it means nothing."""
     number = _number(app, event)
     change = None if number is None else forge_of(app, event.repo_id).get_change(event.repo_id, number)
-    aims = _aims(app, event, change)
-    if event.action == "rerun" and change is None and all(aim.job is None for aim in aims):
+    places = _places(app, event, change)
+    if event.action == "rerun" and change is None and all(each.job is None for each in places):
         return _queue_again(app, event)
     commands = [
-        command for aim in aims if (aim.job or change) and (command := _command(app, event, aim, change)) is not None
+        command
+        for each in places
+        if (each.job or change) and (command := _command(app, event, each, change)) is not None
     ]
     with app.database.write() as tx:
         for command in commands:
@@ -76,18 +78,18 @@ def _job(store: JobStore, event: CheckPressed) -> Job | None:
     return job if is_its else None
 
 
-def _aims(app: App, event: CheckPressed, change: Change | None) -> list[_Aim]:
+def _places(app: App, event: CheckPressed, change: Change | None) -> list[_At]:
     with app.database.read() as tx:
         job = _job(JobStore(tx), event)
     if job is not None:
-        return [_Aim(project=job.project, job=job)]
+        return [_At(project=job.project, job=job)]
     if event.external_id.startswith(OF_PROJECT):
         names = [event.external_id.removeprefix(OF_PROJECT)]
     elif event.external_id:
         return []  # a check of a server that is no more
     else:
         names = _names(app, event, change)
-    return [_Aim(project=name, job=_newest(app, event, name, change)) for name in names]
+    return [_At(project=name, job=_newest(app, event, name, change)) for name in names]
 
 
 def _names(app: App, event: CheckPressed, change: Change | None) -> list[str]:
@@ -116,27 +118,27 @@ def _newest(app: App, event: CheckPressed, project: str, change: Change | None) 
         return next(iter(JobStore(tx).find(*where, limit=1)), None)
 
 
-def _command(app: App, event: CheckPressed, aim: _Aim, change: Change | None) -> Command | None:
-    job = aim.job
+def _command(app: App, event: CheckPressed, at: _At, change: Change | None) -> Command | None:
+    job = at.job
     verb = _VERBS.get(event.action) or (Verb.TRAIN if job is None else Verb.RETRY)
     if verb is Verb.DEPLOY and job is None:
         return None  # no such button stands under a check without a job
     is_grant = verb is Verb.APPROVE and change is not None and change.from_fork and change.state is ChangeState.OPEN
-    return Command(
-        id=new_id(),
-        verb=verb,
+    cause = Cause(
         origin=Origin.BUTTON,
-        repo_id=event.repo_id,
         actor=event.actor,
-        at=app.clock.now(),
-        project=aim.project,
-        change=None if change is None else change.number,
+        once=happening("press", event.delivery, at.project),
+        words=f"{_WORDS[event.action]} under the check of commit {event.sha[:12]}",
+    )
+    aim = Aim(
+        repo_id=event.repo_id,
+        project=at.project,
         head_sha=event.sha,
+        change=None if change is None else change.number,
         branch=job.branch if job is not None and change is None else "",
         arguments=() if job is None or is_grant else (str(job.number),),
-        comment_id=happening("press", event.delivery, aim.project),
-        cause=f"{_WORDS[event.action]} under the check of commit {event.sha[:12]}",
     )
+    return command_of(app, cause, aim, verb)
 
 
 _WORDS = {"rerun": "run again was pressed", "deploy": "deploy was pressed", "approve": "approve was pressed"}

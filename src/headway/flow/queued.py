@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from sqlalchemy import Connection
 
 from headway.app import App
-from headway.commands.model import Command, Origin, Verb, happening
-from headway.commands.store import CommandStore
+from headway.commands.model import Command, Origin, happening
 from headway.db import schema
 from headway.errors import UsageError
+from headway.flow.caused import Aim, Cause, give
 from headway.flow.merging import OF_PROJECT, context
 from headway.flow.model import JobResult
 from headway.flow.outbox import want
@@ -19,7 +19,6 @@ from headway.flow.projects import ProjectAt, projects_at, readable_projects, rem
 from headway.flow.queue_content import QUEUE
 from headway.flow.results import JobResults
 from headway.forges.model import QueueEntered, StatusState, WantedStatus
-from headway.ids import new_id
 from headway.jobs.store import JobStore
 
 
@@ -63,21 +62,14 @@ def _answer(app: App, event: QueueEntered, project: ProjectAt) -> None:
         return
     _say(app, event, name, _Said(state=StatusState.PENDING, title="waiting to be trained for the merge queue"))
     named = ", ".join(f"change {number}" for number in event.numbers) or "changes"
-    command = Command(
-        id=new_id(),
-        verb=Verb.TRAIN,
+    cause = Cause(
         origin=Origin.QUEUE,
-        repo_id=event.repo_id,
         actor=event.actor or "headway",
-        at=app.clock.now(),
-        project=name,
-        head_sha=event.sha,
-        branch=f"{QUEUE}{event.base_branch}",
-        comment_id=happening("queue", event.delivery, event.sha, name),
-        cause=f"the merge queue of {event.base_branch} wants a verdict on {named}",
+        once=happening("queue", event.delivery, event.sha, name),
+        words=f"the merge queue of {event.base_branch} wants a verdict on {named}",
     )
-    with app.database.write() as tx:
-        CommandStore(tx).add(command)
+    aim = Aim(repo_id=event.repo_id, project=name, head_sha=event.sha, branch=f"{QUEUE}{event.base_branch}")
+    give(app, cause, aim)
 
 
 def _judged(tx: Connection, event: QueueEntered, project: ProjectAt) -> JobResult | None:

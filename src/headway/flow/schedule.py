@@ -15,15 +15,15 @@ from sqlalchemy import Connection, delete, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from headway.app import App
-from headway.commands.model import Command, Origin, Verb, happening
+from headway.commands.model import Command, Origin, happening
 from headway.commands.store import CommandStore
 from headway.db import schema
 from headway.errors import HeadwayError, NotFound
 from headway.flow.background import Background
+from headway.flow.caused import Aim, Cause, command_of
 from headway.flow.projects import default_tip, readable_projects
 from headway.forges.model import Repo
 from headway.forges.repo_store import RepoStore
-from headway.ids import new_id
 from headway.jobs.store import JobStore
 from headway.logs import logger
 from headway.projects.cron import parse_cron
@@ -197,19 +197,8 @@ def _is_circle(tx: Connection, version: ModelVersion, at: _At, circles: Mapping[
 
 
 def _training(app: App, at: _At, *, origin: Origin, actor: str, happened: str, cause: str) -> Command:
-    return Command(
-        id=new_id(),
-        verb=Verb.TRAIN,
-        origin=origin,
-        repo_id=at.repo.id,
-        actor=actor[:128],
-        at=app.clock.now(),
-        project=at.spec.name,
-        head_sha=at.tip,
-        branch=at.repo.default_branch,
-        comment_id=happened,
-        cause=cause,
-    )
+    aim = Aim(repo_id=at.repo.id, project=at.spec.name, head_sha=at.tip, branch=at.repo.default_branch)
+    return command_of(app, Cause(origin=origin, actor=actor, once=happened, words=cause), aim)
 
 
 def _move(app: App, key: _Key, *, before: str | None, to: str, command: Command | None) -> None:

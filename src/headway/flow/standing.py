@@ -49,20 +49,25 @@ def doubtful_head(app: App, change: Change, parsed: ParsedCommand, said_at: date
     """
     if parsed.verb not in _RUNS_CODE or parsed.sha is not None:
         return ""
+    doubt = doubt_of_head(app, change, said_at)
+    return doubt and (
+        f"`HW-HEAD-UNSURE` I cannot be sure which commit you mean: {doubt}, and your comment is of "
+        f"{said_at:%H:%M:%S}. If that is the commit, say so:{copyable(f'/{parsed.verb} @{change.head_sha}')}"
+    )
+
+
+def doubt_of_head(app: App, change: Change, at: datetime) -> str:
+    """Say what speaks against the head of a change being what somebody saw at that time; "" when nothing does."""
     with app.database.read() as tx:
         heads = HeadStore(tx)
         seen = heads.first_seen(change.repo_id, change.number, change.head_sha)
         is_newest = heads.is_newest(change.repo_id, change.number, change.head_sha)
-    if seen is not None and seen + SEEN_BEFORE <= said_at and is_newest:
+    if seen is not None and seen + SEEN_BEFORE <= at and is_newest:
         return ""
     when = "was never told to us" if seen is None else f"was first seen at {seen:%H:%M:%S} UTC"
     if seen is not None and not is_newest:
         when += ", and the branch has stood elsewhere since"
-    return (
-        f"`HW-HEAD-UNSURE` I cannot be sure which commit you mean: the head `{change.head_sha[:16]}` {when}, and your "
-        f"comment is of {said_at:%H:%M:%S}. If that is the commit, say so:"
-        f"{copyable(f'/{parsed.verb} @{change.head_sha}')}"
-    )
+    return f"the head `{change.head_sha[:16]}` {when}"
 
 
 def unnamed_production(change: Change, parsed: ParsedCommand) -> str:

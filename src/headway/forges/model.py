@@ -138,12 +138,16 @@ class BranchPushed:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChangeLabelled:
-    """A label was put on an open change."""
+    """A label was put on an open change.
+
+    `at` is when, where the forge does not say at which commit: `change` is then as it stood when it was found.
+    """
 
     delivery: str
     change: Change
     label: str
     actor: str
+    at: datetime | None = None
     identity: str = ""  # of the happening itself, whoever delivers it
 
 

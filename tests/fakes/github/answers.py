@@ -289,6 +289,11 @@ def _comments(world: GitHubWorld, asked: Asked) -> Answer:
     return 200, [_whole_comment(world, each) for each in found]
 
 
+def _issue_events(world: GitHubWorld, asked: Asked) -> Answer:
+    ground = oracle.overlay(oracle.sample("issue-event"), {"issue": oracle.sample("nullable-issue")})
+    return 200, [oracle.overlay(ground, each) for each in reversed(world.issue_events)]
+
+
 def _comment(world: GitHubWorld, asked: Asked) -> Answer:
     comment = world.comments.get(int(asked.parameters["comment_id"]))
     return missing() if comment is None else (200, _whole_comment(world, comment))
@@ -555,6 +560,7 @@ ANSWERS: dict[str, Callable[[GitHubWorld, Asked], Answer]] = {
     "pulls/get": _pull,
     "issues/list-comments": _comments_of,
     "issues/list-comments-for-repo": _comments,
+    "issues/list-events-for-repo": _issue_events,
     "issues/get-comment": _comment,
     "issues/create-comment": _post_comment,
     "issues/update-comment": _edit_comment,

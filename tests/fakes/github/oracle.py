@@ -93,7 +93,11 @@ def webhook_problems(name: str, payload: dict[str, Any]) -> list[str]:
 
 def sample(name: str) -> dict[str, Any]:
     """Return the smallest object that satisfies a schema of the description, to lay one's own facts over."""
-    found = _sample({"$ref": f"#/components/schemas/{name}"})
+    schema = _resolved({"$ref": f"#/components/schemas/{name}"})
+    if isinstance(schema.get("type"), list):
+        # One that may be null where it stands in another: here the object is meant.
+        schema = {**schema, "type": schema["type"][0]}
+    found = _sample(schema)
     assert isinstance(found, dict)
     return found
 

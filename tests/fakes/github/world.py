@@ -97,6 +97,7 @@ class GitHubWorld:
         self.folded: dict[str, str] = {}  # what the older field says of those whose role is the organisation's own
         self.is_private = True
         self.deliveries: list[Delivered] = []
+        self.issue_events: list[dict[str, Any]] = []  # what the list of a repository's events shows, oldest first
         self.dispatches: list[dict[str, Any]] = []
         self.protection: dict[str, list[dict[str, Any]]] = {}  # branch -> rules as /rules/branches gives them
         self.permissions = {
@@ -202,6 +203,16 @@ class GitHubWorld:
     def label(self, number: int, name: str, *, actor: str = "ada") -> None:
         pull = self.pulls[number]
         pull.labels.append(name)
+        self.issue_events.append(
+            {
+                "id": self.next_id(),
+                "event": "labeled",
+                "actor": self.user(actor),
+                "created_at": self.now(),
+                "label": {"name": name, "color": "ededed"},
+                "issue": {"number": number, "title": pull.title, "state": pull.state, "user": self.user(pull.author)},
+            }
+        )
         self.tell("pull_request", "labeled", sender=self.user(actor), label=self.label_facts(name), **self.about(pull))
 
     def press(self, check_id: int, action: str, *, actor: str = "ada") -> None:

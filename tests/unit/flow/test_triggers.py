@@ -16,7 +16,7 @@ from headway.db import schema
 from headway.flow import dispatch, intake
 from headway.flow.schedule import Triggers
 from headway.forges.local import os_user
-from headway.forges.model import ChangeLabelled, Dispatched, Event
+from headway.forges.model import ChangeLabelled, ChangeMoved, Dispatched, Event
 from headway.registry.store import RegistryStore
 
 LISTENING = CONFIG + "params: {lr: 0.1}\ntriggers: {label: [train], dispatch: [data-landed]}\n"
@@ -74,6 +74,33 @@ def test_a_label_does_not_train_what_was_pushed_after_it(listening: Story) -> No
     (command,) = commands(listening)
     assert (command.state, "has moved" in command.answer) == (CommandState.REFUSED, True)
     listening.close()
+
+
+def test_a_label_that_was_found_by_looking_trains_only_what_was_known_before_it(listening: Story) -> None:
+    """Rule 12: nothing says at which commit it was put on; without doubt it trains, with doubt the commit is asked."""
+    change = listening.change()
+    moved = ChangeMoved(delivery="m1", action="opened", change=change, actor=os_user())
+    tell(listening, moved)
+    at = listening.clock.now()
+    tell(listening, ChangeLabelled(delivery="l1", change=change, label="train", actor=os_user(), at=at))
+    assert commands(listening) == []
+    (said,) = answers(listening)
+    assert "`HW-HEAD-UNSURE`" in said
+    assert f"/train @{change.head_sha}" in said
+    listening.clock.forward(10)
+    at = listening.clock.now()
+    tell(listening, ChangeLabelled(delivery="l2", change=change, label="bug", actor=os_user(), at=at))
+    tell(listening, ChangeLabelled(delivery="l3", change=change, label="train", actor=os_user(), at=at))
+    (command,) = commands(listening)
+    assert (command.origin, command.head_sha, command.state) == (Origin.LABEL, change.head_sha, CommandState.EXECUTED)
+    assert answers(listening) == [said]
+    listening.close()
+
+
+def answers(story: Story) -> list[str]:
+    with story.app.database.read() as tx:
+        bodies = tx.execute(select(schema.outbox.c.want_body).where(schema.outbox.c.kind == "comment")).scalars()
+        return [body["body"] for body in bodies if "headway:answer label" in body["marker"]]
 
 
 def test_a_label_of_the_change_s_own_file_means_nothing(story: Story) -> None:

@@ -77,7 +77,7 @@ class GitHubForge:
         self._environments = Environments(self.api)
         # An App whose webhooks come in here can also say which of them did not.
         missed = Missed(self.api, self.tokens, clock, bot=self.bot) if config.app and config.webhook_secrets else None
-        self._poller = Poller(self.api, self._comments, clock, missed=missed)
+        self._poller = Poller(self.api, self._comments, clock, missed=missed, finds_labels=not self.listens)
 
     # --- the protocol: headway.forges.base.Forge ---------------------------------------------------
 

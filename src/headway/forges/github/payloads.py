@@ -104,6 +104,23 @@ class Issue(msgspec.Struct, frozen=True, kw_only=True):
     pull_request: PullMark | None = None
 
 
+class IssueMark(msgspec.Struct, frozen=True, kw_only=True):
+    """The issue or pull request that something happened to."""
+
+    number: Whole
+
+
+class IssueEvent(msgspec.Struct, frozen=True, kw_only=True):
+    """Something that happened to an issue or pull request, as the list of a repository's events tells it."""
+
+    id: int
+    event: str
+    created_at: Instant
+    actor: User | None = None
+    label: Label | None = None
+    issue: IssueMark | None = None
+
+
 class CheckSuite(msgspec.Struct, frozen=True, kw_only=True):
     """All checks of one App at one commit."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
@@ -61,9 +62,9 @@ def looked(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Looked]:
 
 
 def test_a_look_at_a_quiet_repository_costs_nothing_of_the_limit(looked: Looked) -> None:
-    """Each request is answered 304: a look in 15 seconds is 720 requests an hour, and 0 of 5,000 are used up."""
+    """Each request is answered 304: a look in 15 seconds is 960 requests an hour, and 0 of 5,000 are used up."""
     looked.look()
-    asked = 4 if looked.forge.listens else 3  # where webhooks come in, the list of deliveries is looked at too
+    asked = 4  # the last is the list of deliveries where webhooks come in, and that of labels where none do
     assert looked.cost() == (asked, asked)
     assert looked.cost() == (asked, asked)
 
@@ -90,6 +91,44 @@ def test_repeating_a_look_repeats_its_answer(looked: Looked) -> None:
     looked.cursor = before
     again = looked.look()
     assert [each.delivery for each in first] == [each.delivery for each in again]
+
+
+@pytest.mark.parametrize("looked", ["app", "token"], indirect=True)
+def test_a_label_is_found_once_as_it_was_put_on(looked: Looked) -> None:
+    """By GitHub's list of events: who put it on which change when, and not what a newer look has seen."""
+    world = looked.fake.world
+    world.label(1, "train", actor="ada")
+    (found,) = [each for each in looked.look() if isinstance(each, ChangeLabelled)]
+    assert (found.change.number, found.label, found.actor) == (1, "train", "ada")
+    assert found.change.head_sha == world.branches["better"]
+    assert found.at is not None
+    assert found.at <= datetime.now(UTC)
+    assert looked.look() == ()
+    world.label(1, "late")
+    world.issue_events[-1]["created_at"] = "2026-01-01T00:00:00Z"
+    world.label(1, "gone")
+    world.issue_events[-1]["event"] = "unlabeled"
+    world.close(1)
+    world.label(1, "closed")
+    assert [each for each in looked.look() if isinstance(each, ChangeLabelled)] == []
+
+
+@pytest.mark.parametrize("looked", ["app with a door"], indirect=True)
+def test_a_label_is_not_looked_for_where_github_tells_of_it(looked: Looked) -> None:
+    looked.fake.world.label(1, "train")
+    assert looked.look() == ()
+    assert looked.fake.calls("GET", "/issues/events") == 0
+
+
+@pytest.mark.parametrize("looked", ["app"], indirect=True)
+def test_a_cursor_from_before_labels_were_looked_for_begins_with_the_newest(looked: Looked) -> None:
+    looked.fake.world.label(1, "train")
+    kept = json.loads(looked.cursor)
+    del kept["event"]
+    looked.cursor = json.dumps(kept)
+    assert looked.look() == ()
+    looked.fake.world.label(1, "again")
+    assert missed(looked) == ["again"]
 
 
 def missed(looked: Looked) -> list[str]:
