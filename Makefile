@@ -143,7 +143,7 @@ lock: $(UV) ## resolve the locked requirements again
 	$(UV) pip compile --quiet --generate-hashes --universal --python-version 3.11 --extra kubernetes --extra postgres -c requirements/dev.txt -o requirements/image.txt pyproject.toml
 
 clean: ## remove environments and caches
-	rm -rf $(VENV) .fuzz .demo .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) .fuzz .demo .demo-kubernetes .mypy_cache .ruff_cache .pytest_cache .hypothesis
 
 .PHONY: bench-growth bench-growth-postgres bench-clients bench-clients-postgres test-durability
 bench-growth: setup-dev ## searches and memory among 5,000, 100,000 and 1,000,000 runs on SQLite, with the chart; about 10 minutes
@@ -170,4 +170,4 @@ test-kubernetes: setup-dev ## the engine, the target and their outages on a real
 	tools/with-kubernetes $(BIN)/python -m pytest -q tests/kubernetes
 
 demo-kubernetes: setup-dev ## the whole story of `make demo` with every step and endpoint a pod on that Kubernetes
-	tools/with-kubernetes $(BIN)/python examples/demo.py --kubernetes
+	tools/with-kubernetes $(BIN)/python examples/demo_kubernetes.py

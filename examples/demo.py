@@ -137,16 +137,17 @@ def release_of(version: int, *states: str) -> dict[str, Any]:
     return wait(f"version {version} {' or '.join(states)}", look)
 
 
-def lay_out() -> None:
+def lay_out(edit: Callable[[str], str]) -> None:
     """A fresh repository and fresh results; environments of an earlier demo are kept."""
     if DATA.exists():
-        subprocess.run([HEADWAY, "server", "stop"], env=ENVIRONMENT, capture_output=True, check=False)
-        stop_endpoints()
+        stop()
         for child in DATA.iterdir():
             if child.name != "environments":
                 shutil.rmtree(child) if child.is_dir() else child.unlink()
     shutil.rmtree(REPO, ignore_errors=True)
     shutil.copytree(HERE / "flights", REPO, ignore=shutil.ignore_patterns("changes", "build", "__pycache__"))
+    rules = REPO / "headway.yaml"
+    rules.write_text(edit(rules.read_text()))
     git("init", "-q", "-b", "main")
     git("add", "-A")
     git("commit", "-q", "-m", "Predict late flights from the timetable")
@@ -159,12 +160,12 @@ def stop_endpoints() -> None:
         target.remove(name)
 
 
-def start_server() -> None:
+def start_server(host: str, port: int) -> None:
     """Detached, so that it can stay up after the story."""
     DATA.mkdir(mode=0o700, parents=True, exist_ok=True)
     with (DATA / "server.log").open("ab") as log:
         subprocess.Popen(
-            [HEADWAY, "server", "start", "--port", "0"],
+            [HEADWAY, "server", "start", "--host", host, "--port", str(port)],
             env=ENVIRONMENT,
             stdin=subprocess.DEVNULL,
             stdout=log,
@@ -242,9 +243,10 @@ def stop() -> None:
     stop_endpoints()
 
 
-def main() -> None:
-    lay_out()
-    start_server()
+def main(*, host: str = "127.0.0.1", port: int = 0, edit: Callable[[str], str] = str) -> None:
+    """Tell it; `edit` may change the project's headway.yaml before anybody sees it."""
+    lay_out(edit)
+    start_server(host, port)
     try:
         story()
         print(f"\n{BOLD}The whole story took {time.monotonic() - BEGAN:.0f} s.{PLAIN}")

@@ -1,0 +1,64 @@
+"""The same story as demo.py's, with every step and every endpoint a pod of a Kubernetes. Run by `make demo-kubernetes`.
+
+The cluster is the one of tools/with-kubernetes: a real one of a single node, which ends with the story. What is done
+here to prepare it is what docs/how-to/kubernetes.md asks of whoever runs a cluster of their own.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+KUBECTL = os.environ.get("HEADWAY_TEST_KUBECTL", "")
+NAMESPACE = "flights"
+
+
+def free_port(host: str) -> int:
+    """The pods must be told the port before the server listens on it."""
+    with socket.socket() as probe:
+        probe.bind((host, 0))
+        return int(probe.getsockname()[1])
+
+
+def kubectl(*words: str) -> str:
+    return subprocess.run([KUBECTL, *words], check=True, capture_output=True, text=True).stdout
+
+
+def elsewhere(rules: str) -> str:
+    """Two lines make the project one of the cluster."""
+    rules = rules.replace("deploy:\n", "deploy:\n  target: kubernetes\n")
+    return f"{rules}\nengine: {{type: kubernetes, namespace: {NAMESPACE}}}\n"
+
+
+def prepare(host: str, port: int) -> None:
+    """A namespace with the rights of deploy/kubernetes, and the server's settings."""
+    kubectl("create", "namespace", NAMESPACE)
+    os.environ.update(
+        HEADWAY_DEMO=os.environ.get("HEADWAY_DEMO", str(ROOT / ".demo-kubernetes")),
+        HEADWAY_KUBERNETES_NAMESPACES=NAMESPACE,
+        HEADWAY_KUBERNETES_IMAGE="localhost/headway:test",
+        HEADWAY_KUBERNETES_SERVER_URL=f"http://{host}:{port}",
+        HEADWAY_KUBERNETES_KUBECONFIG=os.environ["KUBECONFIG"],
+        HEADWAY_KUBERNETES_PROXY=os.environ["HEADWAY_TEST_PROXY"],
+        HEADWAY_KUBERNETES_NO_PROXY=host,
+    )
+
+
+def main() -> None:
+    if not KUBECTL:
+        sys.exit("there is no cluster; run it by: make demo-kubernetes")
+    host = os.environ["HEADWAY_TEST_MACHINE"]
+    port = free_port(host)
+    prepare(host, port)
+    import demo  # reads the environment when it is imported
+
+    demo.main(host=host, port=port, edit=elsewhere)
+    print(kubectl("get", "jobs,deployments,pods", "-n", NAMESPACE))
+
+
+if __name__ == "__main__":
+    main()
