@@ -78,6 +78,8 @@ class AttemptSpec:
 class Starting:
     """Asked for; nothing seen of it yet. `start` may be called again."""
 
+    why: str = ""  # what it waits for, where that is worth a line
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Alive:
@@ -85,6 +87,7 @@ class Alive:
 
     isolation: Isolation
     draining: bool = False  # the code has ended, its door still delivers the journal
+    why: str = ""  # what is the matter meanwhile, where something is
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,6 +102,7 @@ class Exited:
     undelivered: int = 0  # journal entries that could not be delivered
     peak_memory_mb: float = 0.0
     cpu_seconds: float = 0.0
+    detail: str = ""  # what a person should know beside the reason, and what to do
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

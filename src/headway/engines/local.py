@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from headway.engines.base import Alive, AttemptSpec, Exited, Isolation, LogLine, Lost, Observation, Starting
+from headway.engines.lines import read_lines
 from headway.engines.order import LocalLimits, make_order
 from headway.errors import Refused, UsageError
 from headway.ids import NAME, checked_name
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
 
     from headway.sandbox.isolation import IsolationReport
 
-_LONGEST_LINE = 1 << 16
 _PATH = "/usr/local/bin:/usr/bin:/bin"
 
 
@@ -93,18 +93,7 @@ class LocalEngine:
         folder = self._known(handle)
         if folder is None:
             return
-        ended = (folder / "exit.json").exists()  # before the reading: what comes later is complete
-        try:
-            stream = (folder / "log").open("rb")
-        except FileNotFoundError:
-            return
-        with stream:
-            stream.seek(offset)
-            while raw := stream.readline(_LONGEST_LINE):
-                if not raw.endswith(b"\n") and len(raw) < _LONGEST_LINE and not ended:
-                    return
-                offset += len(raw)
-                yield LogLine(text=raw.decode("utf-8", errors="replace").rstrip("\r\n"), next_offset=offset)
+        yield from read_lines(folder / "log", offset, ended=(folder / "exit.json").exists())
 
     def stop(self, handle: str) -> None:
         """Leave the wish in the folder, where the supervisor sees it within a tenth of a second."""

@@ -58,6 +58,31 @@ class Cgroup:
         return self._folders.get(controller) or self._folders.get("all")
 
 
+class OwnGroup(Cgroup):
+    """The group that a container was put into: its limits are the cluster's, and nothing of it is ours to change."""
+
+    holds_memory = True
+    holds_processes = True  # by the kubelet; a limit per user would count the pods of everybody else
+
+    def join_files(self) -> list[str]:
+        """Return nothing: whatever begins here is in it."""
+        return []
+
+    def refused_forks(self) -> int:
+        """Return 0: the watch counts the processes."""
+        return 0
+
+    def remove(self) -> None:
+        """Leave it."""
+
+
+def own_group() -> OwnGroup:
+    """Return the group of this container, as its own /sys/fs/cgroup shows it (version 1 or 2)."""
+    if (_ROOT / "cgroup.controllers").exists():
+        return OwnGroup({"all": _ROOT})
+    return OwnGroup({"memory": _ROOT / "memory"})
+
+
 def make_cgroup(name: str, limits: dict) -> Cgroup | None:
     """Make a group with the limits `memory_mb`, `processes` and `cpus`; None where none can be made."""
     places = _own_places() if limits["cgroups"] else {}

@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 _SET_PDEATHSIG = 1
 _SET_CHILD_SUBREAPER = 36
+_SET_DUMPABLE = 4
 _LINUX = sys.platform.startswith("linux")
 _PAGE = os.sysconf("SC_PAGE_SIZE")
 _TICK = os.sysconf("SC_CLK_TCK")
@@ -66,6 +67,11 @@ def proportional_memory(tree: list[Process]) -> int:
 def become_subreaper() -> bool:
     """Let orphans below us become our children instead of init's; False where the system cannot."""
     return _LINUX and _prctl(_SET_CHILD_SUBREAPER, 1) == 0
+
+
+def hide_memory() -> bool:
+    """Let no other process of this user read our memory and variables, until we become another program."""
+    return _LINUX and _prctl(_SET_DUMPABLE, 0) == 0
 
 
 def die_with_parent() -> None:

@@ -25,7 +25,7 @@ import limits
 import processes
 import sampling
 import wrap
-from cgroup import make_cgroup
+from cgroup import make_cgroup, own_group
 from door import Door
 from durable import boot_id, read_json, sync_folder, write_json
 from output import LogPump
@@ -107,7 +107,11 @@ class Attempt:
         """Start the code, watch over it, and write down how it ended."""
         for name in _FOLDERS:
             (self._folder / name).mkdir(exist_ok=True)
-        group = make_cgroup(f"headway-{self._command['id']}", self._limits)
+        if self._command.get("is_pod"):
+            processes.hide_memory()  # the door's token is in it, and the code runs as the same user
+            self._forget_token()
+        name = f"headway-{self._command['id']}"
+        group = own_group() if self._command.get("is_pod") else make_cgroup(name, self._limits)
         read_end, write_end = os.pipe()
         door_environment = self._door.listen(network=self._command["network"]) if self._door else {}
         argv, environment, keep = wrap.assemble(self._command, door_environment, self._folder)

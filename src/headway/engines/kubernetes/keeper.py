@@ -1,0 +1,317 @@
+"""The thread that brings the cluster and the attempts' folders together; whatever waits for the cluster is here."""
+
+from __future__ import annotations
+
+import random
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from headway.engines.base import Exited, Isolation, Lost
+from headway.engines.kubernetes.documents import ENVIRONMENT, SOURCE, STEP, job_name, selector
+from headway.engines.kubernetes.ends import NOT_STARTED
+from headway.engines.kubernetes.folder import AttemptFolder, Created
+from headway.engines.kubernetes.judge import Facts, Waits, judge
+from headway.engines.kubernetes.namespace import Namespace
+from headway.engines.kubernetes.options import KubernetesOptions
+from headway.errors import HeadwayError, Unreachable, UsageError
+from headway.kube import Kube
+from headway.logs import logger
+
+_FIRST_PAUSE = 2.0
+_LONGEST_PAUSE = 120.0
+_STOP_AGAIN = 30.0
+_SCAN_EVERY = 30.0
+_SILENT = 45.0
+_IDLE_WATCH = 120.0
+_LOG_LIMIT = 4 << 20
+
+
+@dataclass(slots=True)
+class _Care:
+    """What this process remembers of one attempt; nothing of it is needed after a restart."""
+
+    folder: AttemptFolder
+    why: str = ""
+    next_try: float = 0.0
+    pause: float = _FIRST_PAUSE
+    refused_since: float = 0.0
+    stop_asked: float = 0.0
+    ended_at: float = 0.0
+    names: list[str] = field(default_factory=list)
+
+
+class Keeper:
+    """Creates, watches, stops and takes away the Jobs of one server's attempts."""
+
+    def __init__(self, root: Path, options: KubernetesOptions, connect: Callable[[], Kube], *, server: str) -> None:
+        """`connect` is called in the thread, when there is the first thing to do."""
+        self._root = root
+        self._options = options
+        self._connect = connect
+        self._server = server
+        self._kube: Kube | None = None
+        self._cared: dict[str, _Care] = {}
+        self._namespaces: dict[str, tuple[Namespace, float]] = {}
+        self._wake = threading.Event()
+        self._ends = threading.Event()
+        self._lock = threading.Lock()
+        self._thread: threading.Thread | None = None
+        self._next_scan = 0.0
+
+    def wake(self) -> None:
+        """Look now; the thread is started when it does not run."""
+        with self._lock:
+            if self._thread is None and not self._ends.is_set():
+                self._thread = threading.Thread(target=self._run, name="kubernetes", daemon=True)
+                self._thread.start()
+        self._wake.set()
+
+    def take(self, handle: str) -> None:
+        """Care for an attempt from now on."""
+        with self._lock:
+            self._cared.setdefault(handle, _Care(AttemptFolder(self._root / handle)))
+        self.wake()
+
+    def why(self, handle: str) -> str:
+        """Return what an attempt waits for, as last seen."""
+        with self._lock:
+            care = self._cared.get(handle)
+        return "" if care is None else care.why
+
+    def close(self) -> None:
+        """Stop the threads; what runs in the cluster goes on."""
+        self._ends.set()
+        self._wake.set()
+        thread = self._thread
+        if thread is not None and thread is not threading.current_thread():
+            thread.join(timeout=5)
+        for namespace, _ in self._namespaces.values():
+            namespace.stop()
+
+    # --- the loop -------------------------------------------------------------------------------
+
+    def _run(self) -> None:
+        while not self._ends.is_set():
+            try:
+                self._round()
+            except Exception:  # noqa: BLE001  # a thread that dies would leave every attempt without care
+                logger().exception("kubernetes keeper failed and goes on")
+                self._ends.wait(1.0)
+            self._wake.wait(self._options.poll_seconds)
+            self._wake.clear()
+
+    def _round(self) -> None:
+        now = time.monotonic()
+        if now >= self._next_scan:
+            self._scan()
+            self._next_scan = now + _SCAN_EVERY
+        with self._lock:
+            cared = list(self._cared.values())
+        for care in cared:
+            if self._ends.is_set():
+                return
+            if now < care.next_try and not (care.folder.is_stopped and not care.stop_asked):
+                continue
+            self._care(care)
+        self._rest(now)
+
+    def _scan(self) -> None:
+        """Find what an earlier process ordered, and forget what was removed."""
+        for found in self._root.glob("*/kubernetes.json"):
+            name = found.parent.name
+            with self._lock:
+                self._cared.setdefault(name, _Care(AttemptFolder(found.parent)))
+        with self._lock:
+            gone = [name for name, care in self._cared.items() if not care.folder.is_ordered]
+            for name in gone:
+                del self._cared[name]
+
+    def _care(self, care: _Care) -> None:
+        try:
+            if not care.folder.is_ordered:
+                return
+            if care.folder.has_ended:
+                self._tidy(care)
+            elif care.folder.is_stopped:
+                self._stop(care)
+            else:
+                self._start_or_judge(care)
+        except Unreachable as error:
+            care.why = f"{error.message}; what was last seen is shown"
+            self._later(care)
+        except HeadwayError as error:
+            self._refused(care, error)
+        except FileNotFoundError:
+            return  # the folder was removed meanwhile
+
+    def _later(self, care: _Care) -> None:
+        """Try again after a pause that grows: a cluster in trouble gets fewer requests, not more."""
+        care.next_try = time.monotonic() + care.pause * (0.75 + random.random() / 2)  # noqa: S311  # jitter, no secret
+        care.pause = min(care.pause * 2, _LONGEST_PAUSE)
+
+    def _refused(self, care: _Care, error: HeadwayError) -> None:
+        now = time.time()
+        detail = "; ".join(part for part in (error.cause, error.hint) if part)
+        care.why = "; ".join(part for part in (error.message, detail) if part)
+        care.refused_since = care.refused_since or now
+        if isinstance(error, UsageError) or now - care.refused_since > self._options.create_seconds:
+            care.folder.conclude(_failed(f"the cluster does not run it: {error.message}", detail))
+            return
+        self._later(care)
+
+    # --- one attempt ----------------------------------------------------------------------------
+
+    def _start_or_judge(self, care: _Care) -> None:
+        folder = care.folder
+        created = folder.created()
+        if created is None:
+            self._create(care)
+            return
+        namespace = self._namespace(folder.ordered().namespace)
+        if not namespace.is_known:
+            care.why = namespace.trouble and f"{namespace.trouble}; it is asked again"
+            return
+        self._judge(care, namespace, created)
+
+    def _create(self, care: _Care) -> None:
+        """Create the order and the Job; what is there already is adopted."""
+        folder = care.folder
+        ordered = folder.ordered()
+        kube = self._cluster()
+        namespace = self._namespace(ordered.namespace)  # before the Job: its first events are seen
+        secret, is_new = kube.create(ordered.secret)
+        job, _ = kube.create(ordered.job)
+        if is_new or not secret["metadata"].get("ownerReferences"):
+            kube.patch("Secret", job["metadata"]["name"], _owned_by(job), namespace=ordered.namespace)
+        namespace.note_job(job)
+        folder.note_created(Created(uid=str(job["metadata"].get("uid", "")), created_at=time.time()))
+        care.why, care.pause, care.next_try, care.refused_since = "", _FIRST_PAUSE, 0.0, 0.0
+
+    def _judge(self, care: _Care, namespace: Namespace, created: Created) -> None:
+        folder = care.folder
+        job, pods = namespace.job(job_name(folder.handle)), namespace.pods(folder.handle)
+        events = namespace.events(care.names) if care.names else ()
+        facts = Facts(
+            job=job,
+            pods=pods,
+            events=events,
+            begun=folder.begun(),
+            is_stopped=folder.is_stopped,
+            created_at=created.created_at,
+        )
+        found = judge(facts, time.time(), self._options)
+        if isinstance(found, Waits):
+            names = [job_name(folder.handle), *(str(pod["metadata"]["name"]) for pod in pods)]
+            care.names = names if found.asks_events else []
+            care.why = found.why or self._silence(namespace)
+            return
+        self._conclude(care, namespace, found)
+
+    def _silence(self, namespace: Namespace) -> str:
+        if namespace.silent_seconds < _SILENT and not namespace.trouble:
+            return ""
+        return f"{namespace.trouble or 'the cluster says nothing at present'}; what was last seen is shown"
+
+    def _conclude(self, care: _Care, namespace: Namespace, end: Exited | Lost) -> None:
+        if not care.folder.has_log():
+            self._bring_log(care, namespace)
+        care.folder.conclude(end)
+        care.why = ""
+
+    def _bring_log(self, care: _Care, namespace: Namespace) -> None:
+        """Nothing was brought by the pod itself: the cluster may still have what it printed."""
+        for pod in namespace.pods(care.folder.handle)[-1:]:
+            parts = []
+            for container in (SOURCE, ENVIRONMENT, STEP):
+                try:
+                    parts.append(
+                        self._cluster().log(
+                            str(pod["metadata"]["name"]),
+                            namespace=namespace.name,
+                            container=container,
+                            limit=_LOG_LIMIT,
+                        )
+                    )
+                except HeadwayError as error:
+                    logger().info("a pod's log is not to be had", attempt=care.folder.handle, error=error.message)
+            if any(parts) and not care.folder.has_log():
+                care.folder.write_log(b"".join(parts))
+
+    def _stop(self, care: _Care) -> None:
+        """Delete the Job, its pod first; the pod gets SIGTERM and brings its last word."""
+        folder = care.folder
+        name, where = job_name(folder.handle), folder.ordered().namespace
+        now = time.monotonic()
+        if not care.stop_asked or now - care.stop_asked > _STOP_AGAIN:
+            was_there = self._cluster().delete("Job", name, namespace=where)
+            care.stop_asked = now
+            if not was_there and folder.created() is None:
+                # Never made, or made by a request whose answer was lost and then found by nobody.
+                self._cluster().delete("Secret", name, namespace=where)
+                folder.conclude(_cancelled())
+                return
+        created = folder.created()
+        namespace = self._namespace(where)
+        if created is None:
+            if namespace.is_known and namespace.job(name) is None and not namespace.pods(folder.handle):
+                folder.conclude(_cancelled())
+        elif namespace.is_known:
+            self._judge(care, namespace, created)
+
+    def _tidy(self, care: _Care) -> None:
+        """Take away the Job of an attempt that has ended; its folder on the node goes with it."""
+        now = time.monotonic()
+        care.why = ""
+        care.ended_at = care.ended_at or now
+        if not care.folder.is_stopped and now - care.ended_at < self._options.keep_ended_seconds:
+            return
+        name, where = job_name(care.folder.handle), care.folder.ordered().namespace
+        if care.folder.created() is not None:
+            self._cluster().delete("Job", name, namespace=where, policy="Background")
+        with self._lock:
+            self._cared.pop(care.folder.handle, None)
+
+    # --- the cluster ----------------------------------------------------------------------------
+
+    def _cluster(self) -> Kube:
+        if self._kube is None:
+            self._kube = self._connect()
+        return self._kube
+
+    def _namespace(self, name: str) -> Namespace:
+        known = self._namespaces.get(name)
+        if known is None:
+            labels = selector(self._server)
+            namespace = Namespace(self._cluster(), name, labels=labels, seconds=self._options.watch_seconds)
+        else:
+            namespace = known[0]
+        self._namespaces[name] = (namespace, time.monotonic())
+        return namespace
+
+    def _rest(self, now: float) -> None:
+        """Stop watching a namespace in which nothing is going on."""
+        for name, (namespace, used_at) in list(self._namespaces.items()):
+            if now - used_at > _IDLE_WATCH:
+                namespace.stop()
+                del self._namespaces[name]
+
+
+def _owned_by(job: dict[str, Any]) -> dict[str, Any]:
+    owner = {"apiVersion": "batch/v1", "kind": "Job", "name": job["metadata"]["name"], "uid": job["metadata"]["uid"]}
+    return {"metadata": {"ownerReferences": [owner]}}
+
+
+def _cancelled() -> Exited:
+    now = time.time()
+    return Exited(exit_code=143, reason="cancelled", isolation=Isolation.L3, started_at=now, finished_at=now)
+
+
+def _failed(reason: str, detail: str) -> Exited:
+    now = time.time()
+    return Exited(
+        exit_code=NOT_STARTED, reason=reason, detail=detail, isolation=Isolation.L3, started_at=now, finished_at=now
+    )

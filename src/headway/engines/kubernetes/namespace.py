@@ -1,0 +1,94 @@
+"""The Jobs and pods of this server in one namespace, as last seen, and the events that explain them."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any
+
+from headway.engines.kubernetes.documents import ATTEMPT_LABEL
+from headway.kube_cache import Watched
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from headway.kube import Kube
+
+Document = dict[str, Any]
+_EVENTS_EVERY = 5.0
+
+
+class Namespace:
+    """What one namespace shows; reading it never waits for the cluster."""
+
+    def __init__(self, kube: Kube, name: str, *, labels: str, seconds: int) -> None:
+        """Begin to watch at once."""
+        self.name = name
+        self._kube = kube
+        self._jobs = Watched(kube, "Job", namespace=name, labels=labels, seconds=seconds)
+        self._pods = Watched(kube, "Pod", namespace=name, labels=labels, seconds=seconds)
+        self._events: dict[str, tuple[float, tuple[Document, ...]]] = {}
+        self._jobs.start()
+        self._pods.start()
+
+    def stop(self) -> None:
+        """Stop watching."""
+        self._jobs.stop()
+        self._pods.stop()
+
+    @property
+    def is_known(self) -> bool:
+        """Whether both were listed once, so that an absence says something."""
+        return self._jobs.is_listed and self._pods.is_listed
+
+    @property
+    def trouble(self) -> str:
+        """Why the cluster is not heard at present."""
+        return self._jobs.trouble or self._pods.trouble
+
+    @property
+    def silent_seconds(self) -> float:
+        """How long nothing was heard of one of them."""
+        return max(self._jobs.silent_seconds, self._pods.silent_seconds)
+
+    def take_changed(self) -> bool:
+        """Whether anything changed since this was asked last."""
+        changed = self._jobs.changed.is_set() or self._pods.changed.is_set()
+        self._jobs.changed.clear()
+        self._pods.changed.clear()
+        return changed
+
+    def job(self, name: str) -> Document | None:
+        """Return a Job as last seen."""
+        return self._jobs.get(name)
+
+    def jobs(self) -> list[Document]:
+        """Return every Job of this server as last seen."""
+        return self._jobs.all()
+
+    def note_job(self, document: Document) -> None:
+        """Take a Job that was just made."""
+        self._jobs.note(document)
+
+    def pods(self, attempt: str) -> list[Document]:
+        """Return the pods of one attempt as last seen."""
+        return [each for each in self._pods.all() if _labels(each).get(ATTEMPT_LABEL) == attempt]
+
+    def events(self, names: list[str]) -> tuple[Document, ...]:
+        """Ask for the events of these objects, at most every few seconds; this one call does wait."""
+        key = " ".join(names)
+        asked_at, found = self._events.get(key, (0.0, ()))
+        if time.monotonic() - asked_at > _EVENTS_EVERY:
+            found = tuple(
+                event
+                for name in names
+                for event in self._kube.list("Event", namespace=self.name, fields=f"involvedObject.name={name}").items
+            )
+            self._events[key] = (time.monotonic(), found)
+            if len(self._events) > 1000:
+                self._events.clear()
+        return found
+
+
+def _labels(document: Document) -> Mapping[str, str]:
+    found = document["metadata"].get("labels")
+    return found if isinstance(found, dict) else {}
