@@ -30,7 +30,7 @@ from headway.projects import model
 from headway.projects.keys import FILE
 from headway.projects.shapes import Either, Fields, Flag, ListOf, MapOf, Number, Scalar, Shape, Text
 from headway.reports.sections import _TITLES, NAMES
-from headway.settings import Settings
+from headway.settings import KubernetesSettings, Settings
 
 FOLDER = Path(__file__).resolve().parent.parent / "docs" / "reference"
 MADE = "<!-- Written by tools/reference.py. Change the program or that script, then run it; never this page. -->"
@@ -330,30 +330,40 @@ def _remark(verb: str) -> str:
 # --- settings and errors --------------------------------------------------------------------------------
 
 
-def setting_says() -> dict[str, str]:
+def setting_says(record: type = Settings) -> dict[str, str]:
     """Return the sentence under each field of the settings."""
-    lines = inspect.getsource(Settings).splitlines()
+    lines = inspect.getsource(record).splitlines()
+    known = {each.name for each in fields(record)}
     found: dict[str, str] = {}
     for number, line in enumerate(lines):
         name = line.strip().split(":")[0]
-        if name in Settings.__dataclass_fields__ and line.startswith("    ") and ":" in line:
+        if name in known and line.startswith("    ") and ":" in line:
             found[name] = lines[number + 1].strip().strip('"')
     return found
 
 
+def _setting_rows(record: type, prefix: str) -> Iterator[tuple[str, str, str]]:
+    says = setting_says(record)
+    for each in fields(record):
+        if each.name == "kubernetes":
+            continue  # a record of its own
+        default = "~/.headway" if each.default is MISSING else str(each.default or "")
+        default = "0" if each.default == 0 and each.type == "int" else default
+        yield f"`{prefix}{each.name.upper()}`", says[each.name], f"`{default}`" if default else "empty"
+
+
 def _settings() -> str:
-    says = setting_says()
-    rows = []
-    for each in fields(Settings):
-        default = "~/.headway" if each.default is MISSING else str(each.default)
-        rows.append((f"`HEADWAY_{each.name.upper()}`", says[each.name], f"`{default}`" if default else "empty"))
     return _page(
         "Settings of the server",
         "The server reads its settings from environment variables when it starts; there is no file. The terminal "
         "passes its own environment on to a server that it starts.",
-        _table(("Variable", "What it is", "Default"), rows),
+        _table(("Variable", "What it is", "Default"), _setting_rows(Settings, "HEADWAY_")),
         "`headway server start` also takes `--host`, `--port` and `--auth`. Anything but a loopback address needs "
         "`HEADWAY_PUBLIC_URL=https://...`: put a proxy that speaks TLS in front of it.",
+        "## A Kubernetes cluster",
+        "Without `HEADWAY_KUBERNETES_NAMESPACES` there is none, and `engine: {type: kubernetes}` is refused. What is "
+        "wrong is said when the server starts.",
+        _table(("Variable", "What it is", "Default"), _setting_rows(KubernetesSettings, "HEADWAY_KUBERNETES_")),
     )
 
 

@@ -38,7 +38,7 @@ class WorkerChild:
             self._thread.join(timeout=15)
 
     def _keep_alive(self) -> None:
-        environment = os.environ | worker_environment(self._settings)
+        environment = os.environ | self._settings.as_environment()
         while not self._stopping.is_set():
             # The worker sees by the end of this pipe that we are gone, however we went.
             command = [sys.executable, "-m", "headway.worker"]
@@ -49,12 +49,3 @@ class WorkerChild:
                 logger().warning("worker ended and is started again", exit_code=code)
                 if time.monotonic() - began < SHORT_LIFE:
                     self._stopping.wait(0.5)  # it cannot even begin: not as fast as the machine allows
-
-
-def worker_environment(settings: Settings) -> dict[str, str]:
-    """Return the settings as environment variables, for the child."""
-    return {
-        f"HEADWAY_{name.upper()}": str(getattr(settings, name))
-        for name in Settings.__dataclass_fields__
-        if str(getattr(settings, name)) != ""
-    }
