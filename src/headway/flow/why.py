@@ -9,7 +9,8 @@ from sqlalchemy import Connection, select
 
 from headway.app import App
 from headway.auth.belongs import Kind, project_of
-from headway.auth.model import Principal, Role
+from headway.auth.model import Principal, Reach, Role
+from headway.auth.projects import ProjectStore
 from headway.commands.model import Command
 from headway.db import schema
 from headway.errors import NotFound
@@ -129,9 +130,17 @@ def _approvers(tx: Connection, version: ModelVersion) -> str:
 
 
 def answer(app: App, command: Command) -> str:
-    """Answer `/why`: the chain of what is named, or of this change's own version."""
-    links = trace(app, command.arguments[0]) if command.arguments else _own(app, command)
+    """Answer `/why`: the chain of what is named and of the same project, or of this change's own version."""
+    links = trace(app, command.arguments[0], _reader(app, command)) if command.arguments else _own(app, command)
     return "\n".join(f"- **{link.what}**: `{link.value}` {link.detail}".rstrip() for link in links)
+
+
+def _reader(app: App, command: Command) -> Principal:
+    """Return what a comment may look at: whoever reads this repository need not be a member of any other project."""
+    with app.database.read() as tx:
+        project = ProjectStore(tx).of_repo(command.repo_id)
+    reach = Reach(default=Role.NONE, projects={project: Role.VIEWER})
+    return Principal(user=command.actor, role=Role.NONE, project=project, reach=reach)
 
 
 def _own(app: App, command: Command) -> list[Link]:
