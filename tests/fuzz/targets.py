@@ -18,7 +18,7 @@ from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
 
-from headway.api.mlflow import history, registry_search
+from headway.api.mlflow import registry_search
 from headway.api.mlflow.decode import Decoder
 from headway.api.mlflow.route import Call, Route
 from headway.api.mlflow.table import ROUTES
@@ -35,7 +35,7 @@ from headway.forges.github.webhook import Hook, check_kind, installation_of, rea
 from headway.projects.read import read_project
 from headway.registry.search import LOGGED, MODELS, VERSIONS, search_logged, search_models, search_versions
 from headway.registry.source import resolve_source
-from headway.tracking import find, listing
+from headway.tracking import find, offsets
 from headway.tracking.find import Query, find_runs
 from headway.tracking.listing import search_experiments
 from headway.tracking.location import checked_location
@@ -150,7 +150,7 @@ def search_others(data: bytes) -> None:
 def page_tokens(data: bytes) -> None:
     """Every reader of a token, with the bytes as they are and as base64 of them."""
     for text in (data.decode("latin-1"), base64.b64encode(data).decode()):
-        for read in (find._read_token, listing._offset, history._offset, registry_search.offset_of):
+        for read in (find._read_token, offsets.read_offset, registry_search.offset_of):
             with refused():
                 read(text)
         with refused():

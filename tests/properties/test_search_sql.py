@@ -14,14 +14,14 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import Connection
 
-from headway.api.mlflow import history, registry_search
+from headway.api.mlflow import registry_search
 from headway.db.connection import open_database
 from headway.db.migrate import migrate
 from headway.errors import UsageError
 from headway.registry.logged import LoggedModelStore
 from headway.registry.search import LOGGED, MODELS, VERSIONS, search_logged, search_models, search_versions
 from headway.registry.store import RegistryStore
-from headway.tracking import find, listing
+from headway.tracking import find, offsets
 from headway.tracking.listing import search_experiments
 from headway.tracking.model import Tag
 from headway.tracking.search import EXPERIMENTS, Clause, Grammar, parse_filter, parse_order
@@ -249,7 +249,7 @@ tokens = st.one_of(
 @settings(max_examples=300, deadline=None)
 @given(tokens)
 def test_a_page_token_is_an_offset_or_refused(token: str) -> None:
-    for read in (listing._offset, history._offset, registry_search.offset_of):
+    for read in (offsets.read_offset, registry_search.offset_of):
         with contextlib.suppress(UsageError):
             offset = read(token)
             assert type(offset) is int

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import base64
 import functools
 import re
 from typing import TYPE_CHECKING, Any
-
-import msgspec
 
 from headway.auth.visible import EVERYTHING
 from headway.errors import UsageError
 from headway.tracking.limits import experiment_number
 from headway.tracking.model import Experiment, Page
+from headway.tracking.offsets import read_offset, write_offset
 from headway.tracking.search import EXPERIMENTS, TAG, Clause, Order, parse_filter, parse_orders
 
 if TYPE_CHECKING:
@@ -47,13 +45,13 @@ def search_experiments(
     clauses = parse_filter(filter_text, EXPERIMENTS)
     for clause in clauses:
         _check(clause)
-    offset = _offset(token)
+    offset = read_offset(token)
     found = [each for each in store.all(stages, sight=sight) if all(matches(each, clause) for clause in clauses)]
     if only is not None:
         found = [each for each in found if each.id == only]
     found = _sorted(found, order_by)
     end = offset + max_results
-    more = base64.b64encode(b'{"offset": %d}' % end).decode() if end < len(found) else ""
+    more = write_offset(end) if end < len(found) else ""
     return Page(items=tuple(found[offset:end]), next_token=more)
 
 
@@ -121,16 +119,3 @@ def _sorted(found: list[Experiment], order_by: Sequence[str]) -> list[Experiment
 
 def _sort_key(key: str, experiment: Experiment) -> Any:
     return int(experiment.id) if key == "experiment_id" else getattr(experiment, key)
-
-
-def _offset(token: str) -> int:
-    if not token:
-        return 0
-    try:
-        found = msgspec.json.decode(base64.b64decode(token.encode(), validate=True))
-    except (ValueError, RecursionError):
-        raise UsageError("Invalid page token, could not base64-decode") from None
-    offset = found.get("offset") if isinstance(found, dict) else None
-    if type(offset) is not int or not 0 < offset < 2**53:
-        raise UsageError("Invalid page token, it has no usable offset")
-    return offset

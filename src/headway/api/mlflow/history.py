@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 from typing import Any
 
 import msgspec
@@ -11,6 +10,7 @@ from headway.api.mlflow.access import check_run_read
 from headway.api.mlflow.route import AJAX, BOTH, Access, Call, Int64, Message, Route
 from headway.errors import NotFound, UsageError
 from headway.tracking.history import read_history, thinned
+from headway.tracking.offsets import read_offset, write_offset
 from headway.tracking.points import Point
 
 _MOST_RUNS = 100
@@ -66,13 +66,13 @@ def _get(call: Call, asked: GetHistory) -> dict[str, Any]:
         raise UsageError(
             f"Invalid value {asked.max_results} for parameter 'max_results' supplied. It must be a positive integer.",
         )
-    offset = _offset(asked.page_token)
+    offset = read_offset(asked.page_token)
     points = _points(call, asked.run_id or asked.run_uuid, asked.metric_key)
     answer: dict[str, Any] = {}
     if offset or asked.max_results is not None:
         end = len(points) if asked.max_results is None else offset + asked.max_results
         if end < len(points):
-            answer["next_page_token"] = base64.b64encode(b'{"offset": %d}' % end).decode()
+            answer["next_page_token"] = write_offset(end)
         points = points[offset:end]
     key = asked.metric_key
     if points:
@@ -92,19 +92,6 @@ def _points(call: Call, run_id: str, key: str) -> list[Point]:
 
 def _shown(value: float) -> float | str:
     return value if value == value else "NaN"  # noqa: PLR0124  # only NaN differs from itself
-
-
-def _offset(token: str) -> int:
-    if not token:
-        return 0
-    try:
-        found = msgspec.json.decode(base64.b64decode(token.encode(), validate=True))
-    except (ValueError, RecursionError):
-        raise UsageError("Invalid page token, could not base64-decode") from None
-    offset = found.get("offset") if isinstance(found, dict) else None
-    if type(offset) is not int or not 0 < offset < 2**53:
-        raise UsageError("Invalid page token, it has no usable offset")
-    return offset
 
 
 def _bulk(call: Call, asked: Bulk) -> dict[str, Any]:
@@ -129,11 +116,18 @@ def _bulk(call: Call, asked: Bulk) -> dict[str, Any]:
 def _interval(call: Call, asked: BulkInterval) -> dict[str, Any]:
     _check_interval(asked)
     run_ids = asked.run_ids or []
-    known = {run_id: _points(call, run_id, asked.metric_key) for run_id in dict.fromkeys(run_ids)}
-    found: list[_RunPoint] = []
-    for run_id in run_ids:
-        points = thinned(known[run_id], asked.max_results, first=asked.start_step, last=asked.end_step)
-        found += [_RunPoint(asked.metric_key, _shown(v), stamp, step, run_id) for stamp, step, v in points]
+    # Thinned one by one: a hundred whole histories at once may be more than there is memory.
+    thin = {
+        run_id: thinned(
+            _points(call, run_id, asked.metric_key), asked.max_results, first=asked.start_step, last=asked.end_step
+        )
+        for run_id in dict.fromkeys(run_ids)
+    }
+    found = [
+        _RunPoint(asked.metric_key, _shown(value), stamp, step, run_id)
+        for run_id in run_ids
+        for stamp, step, value in thin[run_id]
+    ]
     return {"metrics": found} if found else {}
 
 
