@@ -8,20 +8,19 @@ from datetime import datetime
 from sqlalchemy import Connection
 
 from headway.app import App
-from headway.commands.model import Command, Origin, Verb, happening
-from headway.commands.store import CommandStore
+from headway.commands.model import Origin, Verb, happening
 from headway.db import schema
 from headway.environments.model import Tier
 from headway.errors import UsageError
+from headway.flow.caused import Aim, Cause, give
 from headway.flow.model import JobResult
 from headway.flow.outbox import want
 from headway.flow.projects import projects_at, readable_projects, resolve, tip_of
-from headway.flow.registering import register_model
+from headway.flow.registering import has_model, register_model
 from headway.flow.repos import get_repo, git_at
 from headway.flow.results import JobResults
 from headway.flow.watching import watch_branch, watch_change
 from headway.forges.model import BranchPushed, Change, ChangeMoved, Repo, StatusState, WantedStatus
-from headway.ids import new_id
 from headway.jobs import advance
 from headway.jobs.model import Job, JobState
 from headway.jobs.results import ResultStore
@@ -174,7 +173,7 @@ def _promote(app: App, event: ChangeMoved, found: list[tuple[Job, JobResult]], *
         # Told of again, late, it must not push a newer baseline aside.
         if not results.is_baseline(job.id) and not is_passed_over:
             results.make_baseline(result, branch=branch, actor=event.actor, at=now)
-    if result.model is not None and plan.project.model is not None:
+    if plan.project.model is not None and has_model(app, job, plan, result):
         register_model(app, replace(job, change=change.number), plan, result, actor=event.actor)
         if plan.project.deploy is not None and plan.project.deploy.on_register:
             _release_by_itself(app, job, event)
@@ -210,39 +209,21 @@ def _still_holds(app: App, job: Job) -> bool:
 def _train_merged(app: App, event: ChangeMoved, job: Job) -> None:
     """Train what a merge made of two lines of work; where nothing that a step reads differs, that is an answer."""
     change = event.change
-    command = Command(
-        id=new_id(),
-        verb=Verb.TRAIN,
-        origin=Origin.PUSH,
-        repo_id=change.repo_id,
-        actor=event.actor,
-        at=app.clock.now(),
-        project=job.project,
-        head_sha=change.merged_sha,
-        branch=change.base_ref,
-        comment_id=happening("push", change.merged_sha, job.project),
-    )
-    with app.database.write() as tx:
-        CommandStore(tx).add(command)
+    once = happening("push", change.merged_sha, job.project)
+    aim = Aim(repo_id=change.repo_id, project=job.project, head_sha=change.merged_sha, branch=change.base_ref)
+    give(app, Cause(origin=Origin.PUSH, actor=event.actor, once=once), aim)
 
 
 def _release_by_itself(app: App, job: Job, event: ChangeMoved) -> None:
     """Registering a version starts its release, where the base branch says so: a command like any other."""
-    command = Command(
-        id=new_id(),
-        verb=Verb.DEPLOY,
-        origin=Origin.VERSION,
+    aim = Aim(
         repo_id=job.repo_id,
-        actor=event.actor,
-        at=app.clock.now(),
         project=job.project,
-        change=job.change,
         head_sha=job.commit,
+        change=job.change,
         arguments=(str(job.number),),
-        comment_id=happening("version", job.id),
     )
-    with app.database.write() as tx:
-        CommandStore(tx).add(command)
+    give(app, Cause(origin=Origin.VERSION, actor=event.actor, once=happening("version", job.id)), aim, Verb.DEPLOY)
 
 
 def after_push(app: App, event: BranchPushed) -> bool:
@@ -257,20 +238,9 @@ def after_push(app: App, event: BranchPushed) -> bool:
     for project in projects:
         if event.branch not in project.spec.triggers.push_branches:
             continue
-        command = Command(
-            id=new_id(),
-            verb=Verb.TRAIN,
-            origin=Origin.PUSH,
-            repo_id=repo.id,
-            actor=event.actor,
-            at=app.clock.now(),
-            project=project.spec.name,
-            head_sha=event.after_sha,
-            branch=event.branch,
-            comment_id=happening("push", event.after_sha, project.spec.name),
-        )
-        with app.database.write() as tx:
-            CommandStore(tx).add(command)
+        once = happening("push", event.after_sha, project.spec.name)
+        aim = Aim(repo_id=repo.id, project=project.spec.name, head_sha=event.after_sha, branch=event.branch)
+        give(app, Cause(origin=Origin.PUSH, actor=event.actor, once=once), aim)
         started = True
     return started
 

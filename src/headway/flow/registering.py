@@ -68,6 +68,14 @@ def register_model(app: App, job: Job, plan: Plan, result: JobResult, *, actor: 
         )
 
 
+def has_model(app: App, job: Job, plan: Plan, result: JobResult) -> bool:
+    """Whether a job made a model: logged with MLflow, or a folder among its outputs that headway.yaml names."""
+    if result.model is not None:
+        return True
+    with app.database.read() as tx:
+        return bool(model_outputs(plan, JobStore(tx).tasks(job.id)))
+
+
 def _from_outputs(app: App, job: Job, plan: Plan) -> ModelSource | None:
     """Copy the model folder among the outputs beside the run's artifacts, where versions point to."""
     path = plan.project.model.path if plan.project.model else None

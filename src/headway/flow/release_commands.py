@@ -33,7 +33,7 @@ from headway.projects.model import DeploySpec
 from headway.registry.digest import check_digest
 from headway.serving.model import Release, ReleaseState
 from headway.serving.release import approve as add_approval
-from headway.serving.release import deployment_name, refuse, roll_back, stop_rollout
+from headway.serving.release import deployment_name, refuse, roll_back, stop_rollout, with_previous
 from headway.serving.store import DeploymentStore, ReleaseStore
 
 
@@ -99,7 +99,8 @@ def deploy(app: App, command: Command) -> str:
     answer = f"releasing {what} to {environment}: {weights}; needs {needed}"
     with app.database.write() as tx:
         _end_older(tx, release, command.actor)
-        ReleaseStore(tx).add(release, actor=command.actor)
+        # The forge's record of it is made of this first state, and can say later only how it went.
+        ReleaseStore(tx).add(with_previous(tx, release), actor=command.actor)
         CommandStore(tx).answer(command.id, answer)
     return answer
 

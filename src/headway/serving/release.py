@@ -49,7 +49,7 @@ def step_release(
         Conflict: somebody else moved the release or the deployment; read again and repeat.
     """
     if release.state in _UNTOUCHED:
-        release = _with_previous(tx, release)
+        release = with_previous(tx, release)
     facts = gather_facts(tx, release, candidate.spec, now=now, tested=tested)
     action = decide(release, candidate.spec, facts)
     if action.do in (Do.NOTHING, Do.RUN_TEST):
@@ -78,8 +78,8 @@ def _apply(
     return saved
 
 
-def _with_previous(tx: Connection, release: Release) -> Release:
-    """Say what the release would replace now; it is fixed when the rollout begins."""
+def with_previous(tx: Connection, release: Release) -> Release:
+    """Return the release with the version that it would replace now; that is fixed when the rollout begins."""
     kept = DeploymentStore(tx).get(deployment_name(release.project, release.environment))
     serving = kept.serving if kept is not None else None
     same = serving is not None and serving.version == release.version

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+from dataclasses import replace
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
 from sqlalchemy import select
@@ -14,6 +16,7 @@ from flows.conftest import serving
 from flows.test_github_story import GitHubStage
 from flows.test_story import CONFIG, train_script
 from headway.app import open_app
+from headway.clock import SystemClock
 from headway.db import schema
 from headway.forges.github.config import GitHubApp, GitHubConfig, save_config
 from headway.server import read_announcement
@@ -21,7 +24,7 @@ from headway.settings import Settings
 from headway.worker import Worker
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
     from pathlib import Path
     from typing import Any
 
@@ -33,8 +36,29 @@ class NoDoor(Sender):
         return []
 
 
+class ShiftedClock(SystemClock):
+    """The machine's clock, and what a test lets pass besides: everything that waits for an hour need not."""
+
+    def __init__(self) -> None:
+        self.shift = timedelta(0)
+
+    def now(self) -> datetime:
+        return super().now() + self.shift
+
+
+FILES = {"headway.yaml": CONFIG, "train.py": train_script(0.5)}
+
+
 @contextlib.contextmanager
-def open_stage(folder: Path, *, with_app: bool = True, has_door: bool = True) -> Iterator[GitHubStage]:
+def open_stage(
+    folder: Path,
+    *,
+    with_app: bool = True,
+    has_door: bool = True,
+    files: Mapping[str, str] = FILES,
+    clock: SystemClock | None = None,
+    catch_up: int = 1,
+) -> Iterator[GitHubStage]:
     """Open everything until the block ends; GitHub's description must have had nothing against a single request."""
     with running(folder / "github.git", with_app=with_app) as fake:
         data = folder / "data"
@@ -42,10 +66,12 @@ def open_stage(folder: Path, *, with_app: bool = True, has_door: bool = True) ->
         secrets = (SECRET,) if has_door else ()
         token = "" if with_app else PERSONAL_TOKEN
         save_config(data / "github", GitHubConfig(api=fake.url, app=app_facts, token=token, webhook_secrets=secrets))
-        fake.world.commit("main", {"headway.yaml": CONFIG, "train.py": train_script(0.5)})
+        fake.world.commit("main", files)
         fake.world.grant("ada", "write")
-        settings = Settings(data=data, port=0, catch_up_seconds=1, poll_seconds=1)
+        settings = Settings(data=data, port=0, catch_up_seconds=catch_up, poll_seconds=1)
         app = open_app(settings, runs_attempts=True)
+        if clock is not None:
+            app = replace(app, clock=clock)
         assert app.github is not None
         repo = app.github.register_repo(NAME, by="test")
         worker = Worker(app)
