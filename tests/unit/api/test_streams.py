@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from headway.api.mlflow.streams import take_upload
-from headway.errors import StorageFull
+from headway.errors import Refused, StorageFull
 
 MEGABYTE = 1024 * 1024
 
@@ -69,3 +69,24 @@ def test_a_full_disk_is_told_and_at_most_two_blocks_more_were_received() -> None
         upload(body, store)
     assert len(store.blocks) == 3
     assert body.asked <= 6
+
+
+@pytest.mark.parametrize("blocks", [1, 3])
+def test_a_long_upload_is_asked_again_before_it_takes_its_place(blocks: int) -> None:
+    """While it came, what lies there may have been registered by its digest."""
+    store, asked = Kept(room=10), []
+
+    def key() -> str:
+        asked.append(len(store.blocks))
+        if len(asked) > 1:
+            raise Refused("registered meanwhile")
+        return "a/b"
+
+    call: Any = SimpleNamespace(receive=Body(blocks).receive)
+    if blocks == 1:
+        asyncio.run(take_upload(call, store, key))  # type: ignore[arg-type]
+        assert asked == [0]
+    else:
+        with pytest.raises(Refused, match="registered meanwhile"):
+            asyncio.run(take_upload(call, store, key))  # type: ignore[arg-type]
+        assert asked == [0, blocks]

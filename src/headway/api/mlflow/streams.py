@@ -79,7 +79,8 @@ async def send_json(call: StreamCall, answer: Any) -> None:
 async def take_upload(call: StreamCall, store: BlobStore, key: Callable[[], str]) -> None:
     """Store the request's body under a key; when the client goes away, the key keeps what it had.
 
-    `key` may block; it decides before anything is stored, and refuses by raising.
+    `key` may block; it decides before anything is stored, and refuses by raising. A long upload is asked again at its
+    end, before it takes its place: what lies there may have been registered meanwhile, and may not change any more.
     """
     first, is_more = await _block(call)
     loop = asyncio.get_running_loop()
@@ -96,6 +97,8 @@ async def take_upload(call: StreamCall, store: BlobStore, key: Callable[[], str]
                 raise
             block, more = following.result()
         yield block
+        if is_more:
+            key()
 
     def stored() -> None:
         with contextlib.closing(blocks()) as each:
