@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import ipaddress
 import math
-import socket
 
 import httpx
 
+from headway.addresses import is_public, look_up
 from headway.app import App
 from headway.auth.secrets import SecretStore
 from headway.errors import HeadwayError, Refused
@@ -133,14 +132,13 @@ def public_address(url: httpx.URL) -> str:
     """Return an address of the host that lies outside of the own network (security.md, 13).
 
     Raises:
-        Refused: it is no http(s) address, or the host resolves to a private, loopback or link-local one.
+        Refused: it is no http(s) address, or the host leads into the own network.
+        Unreachable: there is no such host.
     """
     if url.scheme not in ("http", "https") or not url.host:
         raise Refused("the notification address is no http(s) address")
-    port = url.port or (443 if url.scheme == "https" else 80)
-    found = [str(where[0]) for *_, where in socket.getaddrinfo(url.host, port, type=socket.SOCK_STREAM)]
+    found = look_up(url.host, url.port or (443 if url.scheme == "https" else 80))
     for each in found:
-        address = ipaddress.ip_address(each)
-        if not address.is_global or address.is_multicast:
+        if not is_public(each):
             raise Refused(f"{url.host} leads to {each}, which is not a public address")
     return found[0]

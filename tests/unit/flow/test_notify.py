@@ -14,7 +14,7 @@ import pytest
 import structlog
 
 from headway.auth.secrets import SecretStore
-from headway.errors import Refused
+from headway.errors import Refused, Unreachable
 from headway.flow import notify
 from headway.jobs.store import JobStore
 from headway.projects.model import NotifySpec
@@ -51,7 +51,7 @@ if TYPE_CHECKING:
     ],
 )
 def test_nothing_is_sent_into_the_own_network(address: str) -> None:
-    with pytest.raises((Refused, OSError)):
+    with pytest.raises((Refused, Unreachable)):
         notify.public_address(httpx.URL(address))
 
 

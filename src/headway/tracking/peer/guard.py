@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
-import socket
 import threading
 import time
 from collections.abc import Iterator
@@ -11,11 +9,11 @@ from dataclasses import dataclass
 
 import httpx
 
-from headway.errors import Refused, Unreachable
+from headway.addresses import is_never_meant, is_public, look_up
+from headway.errors import Refused
 
 SECONDS = 20.0
 MOST_BYTES = 32 << 20
-_NAT64 = ipaddress.ip_network("64:ff9b::/96")
 _LOCKED = "none"
 
 
@@ -50,7 +48,7 @@ class AllowedHosts:
                 f"{host} is asked over plain http, which nobody has allowed",
                 hint=f"use https, or let the server's owner set HEADWAY_TRACKER_HOSTS={host}",
             )
-        found = _resolve(host, port)
+        found = look_up(host, port)
         for each in found:
             if _is_forbidden(each, host=host, is_listed=is_listed):
                 raise Refused(
@@ -60,19 +58,11 @@ class AllowedHosts:
         return found[0]
 
 
-def _resolve(host: str, port: int) -> list[str]:
-    try:
-        return [str(where[0]) for *_, where in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)]
-    except (OSError, UnicodeError) as error:
-        raise Unreachable(f"{host} cannot be found", cause=str(error)) from None
-
-
 def _is_forbidden(text: str, *, host: str, is_listed: bool) -> bool:
-    address = ipaddress.ip_address(text)
     if is_listed:
         # A listed name must not be turned to a cloud's metadata; whoever lists that very number means it.
-        return (address.is_link_local or address.is_multicast) and host.strip("[]") != text
-    return not address.is_global or address.is_multicast or address in _NAT64
+        return is_never_meant(text) and host.strip("[]") != text
+    return not is_public(text)
 
 
 class GuardedTransport(httpx.BaseTransport):
