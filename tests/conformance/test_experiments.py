@@ -1,6 +1,7 @@
 """The life of experiments, their tags and their texts of refusal."""
 
 import time
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -70,18 +71,70 @@ def test_locations_that_are_refused(server: Server, location: str) -> None:
     assert (refused.status, refused.code) == (400, "INVALID_PARAMETER_VALUE")
 
 
-@pytest.mark.parametrize("location", ["s3://bucket/x", "gs://bucket/x", "wasbs://c@a.blob.core.windows.net/x"])
-def test_a_location_that_clients_open_themselves(server: Server, location: str) -> None:
+@pytest.mark.parametrize(
+    ("location", "below"),
+    [
+        *(
+            (place, place + "/{}")
+            for place in ("s3://bucket/x", "gs://bucket/x", "wasbs://c@a.blob.core.windows.net/x")
+        ),
+        *(
+            (place, place + "/{}")
+            for place in ("s3://bucket", "dbfs:/team/x", "oss://bucket/x", "anything+else://h:p/x")
+        ),
+        ("s3://bucket/x/", "s3://bucket/x/{}"),
+        ("s3://bucket/x?who=me", "s3://bucket/x/{}?who=me"),
+        ("mysql://user:secret@host:port/name?driver=d", "mysql://user:secret@host:port/name/{}?driver=d"),
+        ("/tmp/some where", "/tmp/some where/{}"),
+        ("file:///tmp/somewhere", "file:///tmp/somewhere/{}"),
+    ],
+)
+def test_a_location_that_clients_open_themselves(server: Server, location: str, below: str) -> None:
     exp = server.experiment(artifact_location=location)
     assert found(server, exp)["artifact_location"] == location
     run = server.post("runs/create", {"experiment_id": exp})["run"]["info"]
-    assert run["artifact_uri"] == f"{location}/{run['run_id']}/artifacts"
+    assert run["artifact_uri"] == below.format(f"{run['run_id']}/artifacts")
+    model = server.post("logged-models", {"experiment_id": exp})["model"]["info"]
+    assert model["artifact_uri"] == below.format(f"models/{model['model_id']}/artifacts")
+    for filter_text in (f"artifact_uri = '{run['artifact_uri']}'", "artifact_uri LIKE '%/artifacts%'"):
+        runs = server.post("runs/search", {"experiment_ids": [exp], "filter": filter_text})["runs"]
+        assert [each["info"]["run_id"] for each in runs] == [run["run_id"]]
 
 
-@pytest.mark.departs("a folder of the server's own disk is no place for clients to name (CVE-2024-3573)")
-@pytest.mark.parametrize("location", ["/tmp/somewhere", "file:///tmp/somewhere"])
-def test_a_location_on_the_servers_disk(server: Server, location: str) -> None:
+@pytest.mark.parametrize("root", ["/tmp/at-home", "file:///tmp/at-home"])
+def test_files_at_a_location_of_ones_own(server: Server, client: Any, root: str, tmp_path: Path) -> None:
+    place = root.replace("/tmp/at-home", str(tmp_path / "store"))
+    run = server.run(server.experiment(artifact_location=place))
+    (tmp_path / "a.txt").write_text("hello")
+    client.log_artifact(run, str(tmp_path / "a.txt"), "deep")
+    assert (tmp_path / "store" / run / "artifacts" / "deep" / "a.txt").read_text() == "hello"
+    assert [each.path for each in client.list_artifacts(run, "deep")] == ["deep/a.txt"]
+    assert Path(client.download_artifacts(run, "deep/a.txt")).read_text() == "hello"
+    model = fresh("local")
+    client.create_registered_model(model)
+    for inside in ("", "/deep", "/.", "/deep/.."):
+        source = f"{place}/{run}/artifacts{inside}"
+        made = client.create_model_version(model, source, run)
+        assert (made.source, client.get_model_version_download_uri(model, made.version)) == (source, source)
+    root = f"{place}/{run}/artifacts"
+    for other, of in ((f"{root}/..", run), (f"{root}/%2e%2e/x", run), (place, run), ("/tmp", run), (root, "")):
+        body = {"name": model, "source": other, "run_id": of}
+        assert server.refused("model-versions/create", body).says("To use a local path as a model version source, the")
+
+
+@pytest.mark.departs("what could lead a program into the system's folders, or out of the one named, is refused")
+@pytest.mark.parametrize(
+    "location", ["/etc", "/proc/self", "file:///usr/lib/x", "/tmp/../etc", "file:tmp", "FILE:///tmp/x", "s3://b/../x"]
+)
+def test_folders_that_nobody_should_name(server: Server, location: str) -> None:
     server.experiment(artifact_location=location)
+
+
+@pytest.mark.departs("a plain name is a folder behind the proxy, not one in the directory where the server was started")
+def test_a_plain_name_as_a_location(server: Server) -> None:
+    exp = server.experiment(artifact_location="named")
+    assert found(server, exp)["artifact_location"].endswith("/named")
+    assert found(server, exp)["artifact_location"].startswith("/")
 
 
 @pytest.mark.parametrize("stage", ["active", "deleted"])
@@ -101,9 +154,10 @@ def test_ids_that_are_nothing(server: Server) -> None:
         "Invalid experiment ID 'abc'. Experiment ID must be a valid integer."
     )
     assert server.refused("experiments/get", method="GET", experiment_id="1.5").says("must be a valid integer")
-    assert server.refused("experiments/get", method="GET", experiment_id="98765432").says(
-        "No Experiment with id=98765432 exists", "RESOURCE_DOES_NOT_EXIST", 404
-    )
+    for nobody in ("98765432", "-1337"):
+        assert server.refused("experiments/get", method="GET", experiment_id=nobody).says(
+            f"No Experiment with id={nobody} exists", "RESOURCE_DOES_NOT_EXIST", 404
+        )
     assert server.refused("experiments/get-by-name", method="GET").says(MISSING.format("experiment_name"))
     assert server.refused("experiments/get-by-name", method="GET", experiment_name="never").says(
         "Could not find experiment with name 'never'", "RESOURCE_DOES_NOT_EXIST", 404

@@ -193,6 +193,16 @@ def test_every_point_is_kept(server: Server, make: Make, exp: str) -> None:
     assert len(server.get("metrics/get-history", run_id=run, metric_key="a")["metrics"]) == 4
 
 
+def test_a_point_of_a_model_that_nobody_made(server: Server, exp: str) -> None:
+    run = server.run(exp)
+    point = {"key": "m", "value": 1, "timestamp": 1, "model_id": NONE}
+    for path, body in (("log-metric", point), ("log-batch", {"metrics": [point]})):
+        told = server.refused(f"runs/{path}", {"run_id": run, **body})
+        assert (told.status, told.code) == (400, "BAD_REQUEST")
+    server.post("runs/log-metric", {"run_id": run, **point, "key": "with none", "model_id": ""})
+    assert server.get("metrics/get-history", run_id=run, metric_key="with none")["metrics"][0]["value"] == 1
+
+
 def test_infinity_is_the_largest_number(server: Server, make: Make, exp: str) -> None:
     model_id = make()["model_id"]
     measure(server, server.run(exp), model_id, "Infinity")

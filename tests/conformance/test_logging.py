@@ -84,6 +84,8 @@ def test_a_metrics_name_has_at_most_250_characters(server: Server, run: str) -> 
         ({"model_id": 5}, "Invalid value 5 for parameter 'model_id' supplied"),
         ({"dataset_name": 5}, "Invalid value 5 for parameter 'dataset_name' supplied"),
         ({"dataset_digest": 5}, "Invalid value 5 for parameter 'dataset_digest' supplied"),
+        ({"dataset_name": "d"}, "Both dataset_name and dataset_digest must be provided if one is provided"),
+        ({"dataset_digest": "g"}, "Both dataset_name and dataset_digest must be provided if one is provided"),
     ],
 )
 def test_what_logging_a_metric_refuses(server: Server, run: str, change: dict[str, Any], text: str) -> None:

@@ -92,14 +92,15 @@ def test_what_creating_refuses(server: Server, exp: str) -> None:
     assert refused(experiment_id="x").says("must be a valid integer")
     assert refused(start_time="x").says("Invalid value \"x\" for parameter 'start_time' supplied")
     assert refused(run_name=5).says("Invalid value 5 for parameter 'run_name' supplied")
-    assert refused(experiment_id="98765432").says(
-        "No Experiment with id=98765432 exists", "RESOURCE_DOES_NOT_EXIST", 404
-    )
+    for nobody in ("98765432", "-1337"):
+        assert refused(experiment_id=nobody).says(
+            f"No Experiment with id={nobody} exists", "RESOURCE_DOES_NOT_EXIST", 404
+        )
     server.post("experiments/delete", {"experiment_id": exp})
     assert refused().says(f"The experiment {exp} must be in the 'active' state. Current state is deleted.")
 
 
-@pytest.mark.departs("a run without a start begins now, and not in 1970")
+@pytest.mark.departs("a run without a start begins now: what began in 1970, a rule of retention would end at once")
 def test_a_run_without_a_start(server: Server, exp: str) -> None:
     assert get(server, server.run(exp))["info"]["start_time"] == 0
 

@@ -159,6 +159,7 @@ def test_the_runs_of_no_experiment_are_none(server: Server) -> None:
         {},
         {"experiment_ids": []},
         {"experiment_ids": ["98765432"]},
+        {"experiment_ids": ["-1337"]},
         {"experiment_ids": [], "max_results": 1},
     ):
         assert server.post("runs/search", body) == {}
@@ -176,6 +177,7 @@ def test_a_deleted_experiments_runs(server: Server, exp: str) -> None:
     [
         ({"experiment_ids": "x"}, "Invalid value \"x\" for parameter 'experiment_ids' supplied"),
         ({"experiment_ids": ["nope"]}, "Invalid experiment ID 'nope'. Experiment ID must be a valid integer."),
+        ({"experiment_ids": [""]}, "Invalid experiment ID ''. Experiment ID must be a valid integer."),
         ({"max_results": 0}, "Invalid value 0 for parameter 'max_results' supplied. It must be a positive integer"),
         ({"max_results": -1}, "Invalid value -1 for parameter 'max_results' supplied. It must be a positive integer"),
         ({"max_results": 50_001}, "Invalid value 50001 for parameter 'max_results' supplied"),

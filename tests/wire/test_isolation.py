@@ -361,9 +361,15 @@ def test_histories_of_several_runs_hold_only_ones_own(world: World) -> None:
 
 
 def test_a_metric_of_ones_own_run_is_not_put_on_anothers_logged_model(world: World) -> None:
-    point = {"key": "stolen", "value": 1.0, "timestamp": 1, "model_id": world.a.logged}
-    world.ask("b", "runs/log-metric", run_id=world.b.run, **point)
-    world.ask("b", "runs/log-batch", run_id=world.b.run, metrics=[point])
+    told = []
+    for model_id in (world.a.logged, "m-" + "0" * 32):
+        point = {"key": "stolen", "value": 1.0, "timestamp": 1, "model_id": model_id}
+        for path, body in (("log-metric", point), ("log-batch", {"metrics": [point]})):
+            message = {"run_id": world.b.run, **body}
+            answer = world.send("b", Request(method="POST", path=API + "runs/" + path, body=message))
+            told.append((answer.status_code, answer.text.replace(model_id, "")))
+    assert told[0][0] == 400
+    assert len(set(told)) == 1  # what is hidden looks like what is not there
     read = Request(method="GET", path=API + f"logged-models/{world.a.logged}")
     assert "stolen" not in world.send("a", read).text
 

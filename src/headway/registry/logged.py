@@ -17,6 +17,7 @@ from headway.errors import NotFound, UsageError
 from headway.registry.model import LoggedModel, ModelMetric, ModelStatus
 from headway.tracking.experiments import ExperimentStore
 from headway.tracking.limits import check_length, check_name
+from headway.tracking.location import below
 from headway.tracking.model import KeyKind
 from headway.tracking.names import random_name
 
@@ -36,6 +37,10 @@ _text = schema.logged_text
 _version = schema.model_version
 
 type_of_texts = dict[tuple[str, int], dict[str, str]]
+
+
+class UnknownModel(UsageError):
+    """A point names a logged model that nobody made; its run may be told without it."""
 
 
 class LoggedModelStore:
@@ -71,7 +76,7 @@ class LoggedModelStore:
                 id=model_id,
                 exp=int(experiment.id),
                 name=name or random_name(),
-                artifact_uri=f"{experiment.artifact_location.rstrip('/')}/models/{model_id}/artifacts",
+                artifact_uri=below(experiment.artifact_location, f"models/{model_id}/artifacts"),
                 model_type=check_length(model_type, "model_type", 500),
                 source_run_id=check_length(source_run_id, "source_run_id", 32),
                 status=str(ModelStatus.PENDING),
@@ -253,6 +258,11 @@ def _record(
 
 def _unknown(model_id: str) -> NotFound:
     return NotFound(f"Logged model with ID '{model_id[:100]}' not found.")
+
+
+def unknown_measured(model_id: str) -> UsageError:
+    """Say that a point was measured on a logged model that is not there, or not for this caller."""
+    return UnknownModel(f"No logged model with ID '{model_id[:100]}' to log the metric to.")
 
 
 def _check_name(name: str) -> None:

@@ -19,6 +19,7 @@ from headway.registry.logged import LoggedModelStore
 from headway.registry.names import MAX_SOURCE, checked_alias, checked_number, checked_stage
 from headway.registry.store import RegistryStore
 from headway.tracking.limits import check_length
+from headway.tracking.location import folder_of
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
@@ -65,6 +66,8 @@ def resolve_source(tx: Connection, source: str, *, run_id: str, model_id: str, i
             hint=f"use one of {', '.join(sorted(PROMPT_SOURCES))}",
         )
     field = "model_id" if model_id else "run_id"
+    if found := _in_local_folder(tx, source, run_id=run_id, model_id=model_id):
+        return found
     scheme = _checked_scheme(source, field)
     _refuse_climbing(source)
     if scheme == "runs":
@@ -72,6 +75,21 @@ def resolve_source(tx: Connection, source: str, *, run_id: str, model_id: str, i
     if scheme == "models":
         return _of_model(tx, source, run_id=run_id, model_id=model_id)
     return _at_location(tx, source, run_id=run_id, model_id=model_id)
+
+
+def _in_local_folder(tx: Connection, source: str, *, run_id: str, model_id: str) -> Source | None:
+    """Take a path only inside of the run or model named, whose experiment lies on the client's own disk."""
+    path, made_by = folder_of(source), run_id
+    if not path or any(mark in source for mark in "%?#\\\0") or not (run_id or model_id):
+        return None
+    place = run_location(tx, run_id) if run_id else None
+    if model_id:
+        model = LoggedModelStore(tx).get(model_id)
+        made_by, place = model.source_run_id, model.artifact_uri
+    folder = folder_of(place or "")
+    if not folder or not f"{path}/".startswith(f"{folder}/"):
+        return None
+    return Source(key="", run_id=made_by, model_id=model_id)
 
 
 def _checked_scheme(source: str, field: str) -> str:

@@ -16,6 +16,7 @@ from headway.registry.source import resolve_source
 from headway.registry.store import RegistryStore
 from headway.tracking.experiments import ExperimentStore
 from headway.tracking.limits import check_length, clamped
+from headway.tracking.location import below
 from headway.tracking.moved import MovedIn, MovedLoggedModel, MovedModel, MovedVersion
 
 if TYPE_CHECKING:
@@ -57,7 +58,7 @@ def _take_logged(tx: Connection, moved: MovedLoggedModel, *, actor: str) -> str:
             id=moved.model_id,
             exp=int(experiment.id),
             name=check_length(moved.name, "name", 500),
-            artifact_uri=f"{experiment.artifact_location.rstrip('/')}/models/{moved.model_id}/artifacts",
+            artifact_uri=below(experiment.artifact_location, f"models/{moved.model_id}/artifacts"),
             model_type=check_length(moved.model_type, "model_type", 500),
             source_run_id=check_length(moved.source_run_id, "source_run_id", 32),
             status=moved.status,

@@ -14,7 +14,6 @@ if TYPE_CHECKING:
     from headway.tracking.link import Link
 
 ENTITY_KINDS = {METRIC: KeyKind.METRIC, PARAM: KeyKind.PARAM, TAG: KeyKind.TAG}
-_URI = "(select e.artifact_location from experiment e where e.id = r.exp) || '/' || r.uuid || '/artifacts'"
 RUN_COLUMNS = {
     "run_id": "r.uuid",
     "run_name": "r.name",
@@ -22,8 +21,16 @@ RUN_COLUMNS = {
     "status": "r.status",
     "start_time": "r.start_time",
     "end_time": "r.end_time",
-    "artifact_uri": f"({_URI})",
 }
+# What stands before a location's question mark, that included; a mark itself is spelled by number, as `?` binds.
+_MARKED = "rtrim(e.artifact_location, replace(e.artifact_location, {chr}(63), ''))"
+_RUNS_OWN = "'/' || r.uuid || '/artifacts'"
+_URI = (
+    f"(select case when {_MARKED} = '' then rtrim(e.artifact_location, '/') || {_RUNS_OWN} else "  # noqa: S608  # our own names
+    f"rtrim(substr(e.artifact_location, 1, length({_MARKED}) - 1), '/') || {_RUNS_OWN} || "
+    f"substr(e.artifact_location, length({_MARKED})) end from experiment e where e.id = r.exp)"
+)
+_URIS = {True: _URI.format(chr="char"), False: _URI.format(chr="chr")}
 _CONTEXT = {
     True: """json_extract(i.tags, '$."mlflow.data.context"')""",
     False: "(i.tags::json ->> 'mlflow.data.context')",
@@ -116,9 +123,14 @@ def having(walk: Walk, run: str = "r.id", *, is_absent: bool = False) -> Conditi
     )
 
 
+def run_column(link: Link, name: str) -> str:
+    """Return the expression behind an attribute of run `r`."""
+    return _URIS[link.is_sqlite] if name == "artifact_uri" else RUN_COLUMNS[name]
+
+
 def attribute_test(link: Link, clause: Clause) -> Condition:
     """Return the condition on a column of the run itself."""
-    return compared(link, RUN_COLUMNS[clause.key], clause.op, clause.value)
+    return compared(link, run_column(link, clause.key), clause.op, clause.value)
 
 
 def dataset_test(link: Link, clause: Clause) -> Condition:

@@ -54,11 +54,20 @@ class ExperimentStore:
         )
 
     def create(
-        self, name: str, *, artifact_location: str = "", tags: Sequence[Tag] = (), project: str = NO_PROJECT
+        self,
+        name: str,
+        *,
+        artifact_location: str = "",
+        tags: Sequence[Tag] = (),
+        project: str = NO_PROJECT,
+        is_local: bool = False,
     ) -> str:
-        """Make an experiment and return its id; the name must be new in its project, also among deleted ones."""
+        """Make an experiment and return its id; the name must be new in its project, also among deleted ones.
+
+        `is_local` lets a client name a folder of the machine that it shares with this server, and opens by itself.
+        """
         checked_experiment_name(name)
-        location = checked_location(artifact_location) if artifact_location else ""
+        location = checked_location(artifact_location, is_local=is_local) if artifact_location else ""
         pairs = dict(checked_experiment_tag(tag.key, tag.value) for tag in tags)
         now = self._now()
         row = self.link.one(

@@ -18,7 +18,6 @@ from headway.errors import UsageError
 from headway.tracking.clauses import (
     ENTITY_KINDS,
     NEVER,
-    RUN_COLUMNS,
     Condition,
     Walk,
     compared,
@@ -26,6 +25,7 @@ from headway.tracking.clauses import (
     is_keyed,
     key_ids,
     plain_test,
+    run_column,
     walk_of,
 )
 from headway.tracking.link import marks
@@ -279,7 +279,7 @@ def _joined(link: Link, query: Query, start: Condition, tests: tuple[Condition, 
 
 
 def _attribute_keys(link: Link, order: Order) -> list[tuple[str, bool]]:
-    column = RUN_COLUMNS[order.key]
+    column = run_column(link, order.key)
     if order.key == "end_time":
         return [
             ("case when r.end_time is null then 1 else 0 end", True),

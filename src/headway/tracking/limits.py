@@ -32,6 +32,7 @@ MAX_INPUT_TAG_VALUE = 500
 LARGEST = 1.7976931348623157e308
 
 _NAME = re.compile(r"[/\w.\- :]*\Z")
+_NUMBER = re.compile(r"-?[0-9]{1,18}\Z")
 _RUN_ID = re.compile(r"[a-zA-Z0-9][\w\-]{0,255}\Z")
 _BAD_CHARACTERS = (
     "Names may only contain alphanumerics, underscores (_), dashes (-), periods (.),"
@@ -130,7 +131,7 @@ def check_run_id(run_id: str) -> None:
 def experiment_number(experiment_id: str) -> int:
     """Return the number behind an experiment's id."""
     text = experiment_id or "0"
-    if text.isascii() and text.isdigit() and len(text) < 19:
+    if _NUMBER.match(text):
         return int(text)
     raise UsageError(f"Invalid experiment ID '{experiment_id[:100]}'. Experiment ID must be a valid integer.")
 

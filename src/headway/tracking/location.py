@@ -9,18 +9,28 @@ from urllib.parse import SplitResult, urlsplit
 
 from headway.errors import UsageError
 
-# The server reads and writes only behind its own proxy. The other schemes are opened by the client itself.
-_SCHEMES = frozenset({"mlflow-artifacts", "s3", "gs", "abfss", "wasbs", "hdfs", "viewfs"})
+# The server reads and writes only behind its own proxy; every other place is opened by the client itself. What it must
+# not be led to: a host that somebody chose, a page that a browser would run, and what only the server could resolve.
+_HOSTED = frozenset({"http", "https", "ftp", "ftps", "sftp", "ws", "wss", "r2", "b2"})
+_REFUSED = _HOSTED | {"runs", "models", "file", "javascript", "vbscript", "data", "about", "blob", "view-source"}
+_SCHEME = re.compile(r"[a-z][a-z0-9+.-]+\Z")  # one letter is a drive
 _PLAIN = re.compile(r"[A-Za-z0-9][\w .+@=-]*(?:/[\w .+@=-]+)*/?\Z")
+_QUERY = re.compile(r"[\w=&.,~:@+/-]*\Z", re.ASCII)
+_ROOTED = re.compile(r"/[\w .+@=~,-]+(?:/[\w .+@=~,-]+)*/?\Z")
 _OWN = re.compile(r"\d+(?:/|\Z)")
 _MAX = 2048
+# Whose folders a program must not write to, whoever asks it to.
+_OF_SYSTEM = re.compile(r"/(?:bin|boot|dev|etc|lib\w*|proc|run|sbin|sys|usr|var/(?:run|spool|lib))(?:/|\Z)")
 
 
-def checked_location(uri: str) -> str:
-    """Return an artifact location without its last slash, if a client may name it.
+def checked_location(uri: str, *, is_local: bool = False) -> str:
+    """Return an artifact location as it is kept, if a client may name it.
+
+    `is_local` says that server and client are one person's on one machine: then a folder of that machine may be named
+    too. The client opens it; the server never does.
 
     Raises:
-        UsageError: it is too long, climbs, has a query or fragment, or is of a scheme that this server would open.
+        UsageError: it is too long, climbs, has a fragment, or is of a scheme that this server would open.
     """
     if len(uri) > _MAX:
         raise UsageError(f"'artifact_location' exceeds the maximum length of {_MAX} characters")
@@ -29,26 +39,48 @@ def checked_location(uri: str) -> str:
         parts = urlsplit(uri)
     except ValueError:
         raise bad from None
+    if is_local and uri.startswith(("/", "file:///")):
+        return _checked_folder(uri, bad)
     if not parts.scheme and not parts.netloc:  # a plain name: a folder behind our own proxy
         return checked_location(f"mlflow-artifacts:/{uri}") if _PLAIN.match(uri) else _refuse(bad)
     _check_parts(parts, bad)
-    if parts.query or any(mark in uri for mark in ";?#%\\\0"):
+    if any(mark in uri for mark in ";#%\\\0"):
         raise bad
-    clean = parts.path.strip("/")
     if parts.scheme == "mlflow-artifacts":
-        # Folders named by a number belong to the experiments of those numbers.
-        if parts.netloc or not _PLAIN.match(clean) or posixpath.normpath(clean) != clean or _OWN.match(clean):
-            raise bad
-        return f"mlflow-artifacts:/{clean}"
-    if not parts.netloc:
+        return _behind_proxy(parts, bad)
+    # `dbfs:/folder` has no host; of `s3:///x` and `foo:bar` nobody could say where they are.
+    is_placed = bool(parts.netloc) if "://" in uri else parts.scheme == "dbfs" and parts.path.startswith("/")
+    if not is_placed or not _QUERY.match(parts.query) or ".." in parts.query:
         raise bad
-    return uri.rstrip("/")
+    return uri
+
+
+def _behind_proxy(parts: SplitResult, bad: UsageError) -> str:
+    clean = parts.path.strip("/")
+    # Folders named by a number belong to the experiments of those numbers.
+    is_plain = _PLAIN.match(clean) and posixpath.normpath(clean) == clean and not _OWN.match(clean)
+    if parts.netloc or parts.query or not is_plain:
+        raise bad
+    return f"mlflow-artifacts:/{clean}"
+
+
+def folder_of(uri: str) -> str:
+    """Return the path behind the address of a folder of the client's own disk, without detours; "" for any other."""
+    path = uri.removeprefix("file://")
+    return posixpath.normpath(path) if path.startswith("/") and not path.startswith("//") else ""
+
+
+def _checked_folder(uri: str, bad: UsageError) -> str:
+    path = uri.removeprefix("file://")
+    if not _ROOTED.match(path) or posixpath.normpath(path) != path.rstrip("/") or _OF_SYSTEM.match(path):
+        raise bad
+    return uri
 
 
 def _check_parts(parts: SplitResult, bad: UsageError) -> None:
     if parts.fragment or ";" in parts.path:
         raise UsageError(f"{bad.message} 'artifact_location' URL can't include fragments or params.", hint=bad.hint)
-    if parts.scheme not in _SCHEMES:
+    if parts.scheme in _REFUSED or not _SCHEME.match(parts.scheme):
         raise UsageError(f"{bad.message} 'artifact_location' cannot use the '{parts.scheme}' scheme.", hint=bad.hint)
     if ".." in parts.path.split("/"):
         raise bad
@@ -60,4 +92,10 @@ def _refuse(error: UsageError) -> NoReturn:
 
 def artifact_uri(location: str, run_id: str) -> str:
     """Return where the artifacts of one run lie."""
-    return f"{location.rstrip('/')}/{run_id}/artifacts"
+    return below(location, f"{run_id}/artifacts")
+
+
+def below(location: str, path: str) -> str:
+    """Return the address of what lies below a location; what follows a question mark stays at the end."""
+    place, mark, query = location.partition("?")
+    return f"{place.rstrip('/')}/{path}{mark}{query}"

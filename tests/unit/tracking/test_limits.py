@@ -26,11 +26,15 @@ def test_infinities_become_the_largest_number(value: float, kept: float) -> None
     assert limits.clamped(value) == kept
 
 
+def test_no_experiment_has_a_number_below_zero() -> None:
+    assert limits.experiment_number("-1337") == -1337
+
+
 def test_nan_stays() -> None:
     assert math.isnan(limits.clamped(math.nan))
 
 
-@pytest.mark.parametrize("given", ["x", "-1", "1.5", "\uff11", "9" * 30, "0x1", " 1"])
+@pytest.mark.parametrize("given", ["x", "--1", "-", "1.5", "\uff11", "9" * 30, "0x1", " 1"])
 def test_bad_experiment_ids(given: str) -> None:
     with pytest.raises(UsageError, match="must be a valid integer"):
         limits.experiment_number(given)

@@ -13,7 +13,10 @@ def test_where_a_run_lies() -> None:
     ("given", "kept"),
     [
         ("s3://bucket/x", "s3://bucket/x"),
-        ("gs://bucket/", "gs://bucket"),
+        ("gs://bucket/", "gs://bucket/"),
+        ("dbfs:/team/x", "dbfs:/team/x"),
+        ("s3://b/x?y", "s3://b/x?y"),
+        ("plugin+one://h:p/x?a=b&c=d", "plugin+one://h:p/x?a=b&c=d"),
         ("mlflow-artifacts:/team/a b", "mlflow-artifacts:/team/a b"),
         ("named", "mlflow-artifacts:/named"),
     ],
@@ -24,10 +27,27 @@ def test_harmless_locations(given: str, kept: str) -> None:
 
 @pytest.mark.parametrize(
     "location",
-    ["", "..", "../x", "/etc", "file:///etc", "C:/x", "http://h", "s3://b/%2e%2e/x", "s3://b/%25252e%25252e/x", "s3:///x",
-     "s3://b/x?y", "s3://b/x#y", "s3://b/x;y", "mlflow-artifacts:/12/x",
-     "mlflow-artifacts:x/../y", "a//b", "a/./b", "é\0", "http://["],
+    ["", "..", "../x", "/etc", "file:///etc", "C:/x", "http://h", "s3://b/%2e%2e/x", "s3://b/%25252e%25252e/x",
+     "s3:///x", "s3://b/x?y?z", "s3://b/x?../y", "s3://b/x#y", "s3://b/x;y", "foo:bar", "dbfs:x", "dbfs:/?/../../etc",
+     "javascript://h/%0aalert(1)", "javascript://h/x", "data:x", "models:/m/1", "runs:/r/x", "ws://h/x", "/tmp/x",
+     "file:///tmp/x", "mlflow-artifacts:/12/x", "mlflow-artifacts:x/../y", "a//b", "a/./b", "é\0", "http://["],
 )  # fmt: skip
 def test_dangerous_locations(location: str) -> None:
     with pytest.raises(UsageError):
         checked_location(location)
+
+
+@pytest.mark.parametrize("location", ["/tmp/x", "/home/a b/x", "file:///tmp/x/", "/root/project/store"])
+def test_folders_of_ones_own_machine(location: str) -> None:
+    assert checked_location(location, is_local=True) == location
+
+
+@pytest.mark.parametrize(
+    "location",
+    ["/etc", "/etc/x", "/proc/self/root", "/usr/lib", "/var/lib/x", "/", "//etc", "/tmp/../etc", "/tmp/./x", "/tmp//x",
+     "/tmp/%2e%2e/x", "/tmp/x\0", "/tmp/x?y", "file:etc", "FILE:///tmp/x", "file://localhost/tmp", "file:////tmp",
+     "C:/x"],
+)  # fmt: skip
+def test_folders_that_lead_astray(location: str) -> None:
+    with pytest.raises(UsageError):
+        checked_location(location, is_local=True)

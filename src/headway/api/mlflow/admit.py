@@ -22,6 +22,7 @@ from headway.auth.visible import in_sight
 from headway.db import schema
 from headway.errors import NotFound, Refused
 from headway.registry.folders import holds_key, key_of
+from headway.registry.logged import unknown_measured
 from headway.tracking.limits import experiment_number
 from headway.tracking.ownership import project_of_experiment
 from headway.tracking.store import unknown_run
@@ -128,11 +129,19 @@ class Asked:
         return self.check(project, missing)
 
     def writable_model(self, model_id: str) -> str:
-        """Return the id of a logged model that the caller may write, else "": the point is kept with the run alone."""
+        """Return the id of a logged model that the caller may write; "" where it may only be read.
+
+        Then the point is kept with the run alone. One that is hidden is refused as one that nobody knows.
+        """
         try:
             self.logged(model_id)
-        except (NotFound, Refused):
+        except Refused:
             return ""
+        except NotFound:
+            tx, versions = self.store.tx, schema.model_version.c
+            if self.sees(_registered_project(tx, self.principal, versions.model_id == model_id)):
+                return ""
+            raise unknown_measured(model_id) from None
         return model_id
 
     def visible_experiments(self, ids: Sequence[str]) -> list[str]:

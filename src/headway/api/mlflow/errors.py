@@ -16,11 +16,13 @@ from headway.errors import (
     Unreachable,
     UsageError,
 )
+from headway.registry.logged import UnknownModel
 from headway.tracking.errors import AlreadyExists, WrongState
 
 # The first class that fits gives code and status.
 _CODES: tuple[tuple[type[HeadwayError], str, int], ...] = (
     (AlreadyExists, "RESOURCE_ALREADY_EXISTS", 400),
+    (UnknownModel, "BAD_REQUEST", 400),
     (UsageError, "INVALID_PARAMETER_VALUE", 400),
     (WrongState, "INVALID_STATE", 500),
     (NotFound, "RESOURCE_DOES_NOT_EXIST", 404),

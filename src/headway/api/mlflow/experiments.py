@@ -9,6 +9,7 @@ import msgspec
 from headway.api.mlflow.access import check_experiment, is_attempt, refuse_attempt
 from headway.api.mlflow.admit import check_move
 from headway.api.mlflow.route import AJAX, AJAX3, API, API3, Access, Call, Int64, Message, Route
+from headway.auth.authenticate import is_local
 from headway.auth.model import NO_PROJECT
 from headway.auth.projects import PROJECT_TAG, ProjectStore
 from headway.auth.visible import sight_text
@@ -122,6 +123,7 @@ def _create(call: Call, asked: Create) -> dict[str, Any]:
         artifact_location=asked.artifact_location,
         tags=tags,
         project=ProjectStore(call.tx).for_new(call.principal, wanted),
+        is_local=is_local(call.principal),
     )
     return {"experiment_id": made}
 

@@ -10,7 +10,7 @@ from headway.api.mlflow.access import check_run_write
 from headway.api.mlflow.experiments import PlainTag
 from headway.api.mlflow.route import Access, Call, Message, Route
 from headway.errors import NotFound, UsageError
-from headway.registry.logged import LoggedModelStore
+from headway.registry.logged import LoggedModelStore, unknown_measured
 from headway.registry.model import ModelMetric
 from headway.tracking.limits import (
     MAX_BATCH_BYTES,
@@ -138,6 +138,11 @@ def _check_there(given: LogMetric | BatchMetric, path: str) -> None:
         raise UsageError(f"Missing value for required parameter '{path}{name}'.{_SEE_DOCS}")
 
 
+def _check_dataset(given: LogMetric | BatchMetric) -> None:
+    if bool(given.dataset_name) != bool(given.dataset_digest):
+        raise UsageError("Both dataset_name and dataset_digest must be provided if one is provided")
+
+
 def _check_point(given: LogMetric | BatchMetric, path: str = "") -> None:
     _check_there(given, path)
     value, stamp, step = given.value, given.timestamp or 0, given.step
@@ -158,6 +163,7 @@ def _check_point(given: LogMetric | BatchMetric, path: str = "") -> None:
 def _log_metric(call: Call, asked: LogMetric) -> None:
     run_id = asked.run_id or asked.run_uuid
     check_run_write(call.store, call.principal, run_id)
+    _check_dataset(asked)
     _check_point(asked)
     call.store.log_metrics(run_id, [asked])  # type: ignore[list-item]  # value and timestamp are there: just checked
     if asked.model_id:
@@ -198,6 +204,7 @@ def _log_checked_batch(call: Call, asked: LogBatch) -> None:
             _check_point(point, f"metrics[{index}].")
         if not -_LONG <= point.step < _LONG:
             _check_point(point, f"metrics[{index}].")
+        _check_dataset(point)
     _check_keys(asked)
     check_batch(asked.metrics, asked.params, asked.tags)
     check_unique(param.key for param in asked.params)
@@ -225,6 +232,8 @@ def _complain(asked: LogBatch) -> None:
     for index, point in enumerate(asked.metrics):
         _check_there(point, f"metrics[{index}].")
     _check_keys(asked)
+    for point in asked.metrics:
+        _check_dataset(point)
     check_run_id(asked.run_id)
     for index, point in enumerate(asked.metrics):
         check_metric_name(point.key, f"metrics[{index}].name")
@@ -236,21 +245,22 @@ def _complain(asked: LogBatch) -> None:
 
 
 def _log_model_metrics(call: Call, run_id: str, points: Sequence[LogMetric | BatchMetric]) -> None:
-    """Keep the same points with the logged models that they were measured on; unknown models are passed over."""
+    """Keep the same points with the logged models that they were measured on."""
     models = LoggedModelStore(call.tx)
-    known = {model_id for model_id in {point.model_id for point in points} if models.find(model_id)}
+    for model_id in {point.model_id: None for point in points}:
+        if models.find(model_id) is None:
+            raise unknown_measured(model_id)
     for point in points:
-        if point.model_id in known:
-            measured = ModelMetric(
-                key=point.key,
-                value=clamped(point.value or 0.0),
-                timestamp=point.timestamp or 0,
-                step=point.step,
-                run_id=run_id,
-                dataset_name=point.dataset_name,
-                dataset_digest=point.dataset_digest,
-            )
-            models.log_metric(point.model_id, measured)
+        measured = ModelMetric(
+            key=point.key,
+            value=clamped(point.value or 0.0),
+            timestamp=point.timestamp or 0,
+            step=point.step,
+            run_id=run_id,
+            dataset_name=point.dataset_name,
+            dataset_digest=point.dataset_digest,
+        )
+        models.log_metric(point.model_id, measured)
 
 
 def _log_inputs(call: Call, asked: LogInputs) -> None:
