@@ -42,7 +42,6 @@ LATER = {
     "gates.rules[].check": "such a rule counts as missing evidence",
     "gates.rules[].data": "it belongs to `check`",
     "gates.rules[].max_psi": "it belongs to `check`",
-    "engine.namespace": "the Kubernetes engine comes later",
     "model.signature": "the signature is the one that was logged",
     "deploy.resources.replicas": "one replica answers",
 }
@@ -52,6 +51,8 @@ _DEFAULTS: dict[str, tuple[type, str]] = {
     "version": (model.ProjectSpec, "version"),
     "pipeline.steps.NAME.cache": (model.StepSpec, "cache"),
     "pipeline.steps.NAME.retries": (model.StepSpec, "retries"),
+    "pipeline.steps.NAME.volumes.NAME.read_only": (model.VolumeSpec, "read_only"),
+    "volumes.NAME.read_only": (model.VolumeSpec, "read_only"),
     "metrics.NAME.goal": (model.MetricSpec, "goal"),
     "predictions.label": (model.PredictionsSpec, "label"),
     "gates.baseline": (model.GatesSpec, "baseline"),

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 
 from headway.environments.model import EnvSpec
-from headway.projects.model import ParamValue, Resources
+from headway.projects.model import ParamValue, Resources, VolumeSpec
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,6 +31,8 @@ class TaskSpec:
     timeout: timedelta | None = None
     retries: int = 0
     network: bool | None = None
+    image: str = ""  # a container that stands in for the environment; then `env` is of its name
+    volumes: tuple[VolumeSpec, ...] = ()
     cache: bool = True
     seed: int | None = None
     scope: str = ""  # whose results it may reuse: never another repository's or project's

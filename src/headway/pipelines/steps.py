@@ -10,6 +10,7 @@ import msgspec
 
 from headway.data.digest import place_of
 from headway.data.model import DataPin, Place
+from headway.environments.find import image_environment
 from headway.environments.model import EnvSpec
 from headway.pipelines.code import code_digest, code_files
 from headway.pipelines.command_line import names_in, split_command
@@ -110,14 +111,15 @@ def _task(step: StepSpec, side: Side, context: _Context) -> TaskSpec:
     named = names_in(step.run, "params")
     params = {name: value for name, value in all_params.items() if name in named or not context.params_are_named}
     code = (*step.code, *wiring.tracked_inputs) if step.code else ()
-    not_code = _not_code(side, context)
+    env = image_environment(step.image) if step.image else side.env
+    not_code = _not_code(side, context, env)
     files = code_files(side.tree, root=project.root, code=code, not_code=not_code)
     return TaskSpec(
         name=step.name,
         argv=argv,
         commit=side.tree.commit,
         root=project.root,
-        env=side.env,
+        env=env,
         code_digest=code_digest(files),
         needs=wiring.needs,
         inputs=wiring.inputs,
@@ -130,6 +132,8 @@ def _task(step: StepSpec, side: Side, context: _Context) -> TaskSpec:
         timeout=step.timeout,
         retries=step.retries,
         network=step.network,
+        image=step.image or "",
+        volumes=step.volumes,
         cache=step.cache,
         seed=project.seed,
         scope=context.scope,
@@ -157,7 +161,7 @@ def _given(params: Mapping[str, ParamValue], pins: Mapping[str, DataPin], seed: 
     return found
 
 
-def _not_code(side: Side, context: _Context) -> tuple[str, ...]:
+def _not_code(side: Side, context: _Context, env: EnvSpec) -> tuple[str, ...]:
     root = side.project.root
     others = [
         posixpath.relpath(other, root) if root else other
@@ -166,7 +170,7 @@ def _not_code(side: Side, context: _Context) -> tuple[str, ...]:
     ]
     data = [pin.uri for pin in side.data.values() if pin.place is Place.TREE]
     # Lock files act through the environment's digest, data sets through their own.
-    return tuple(sorted({*_CONFIG, *side.env.files, *data, *others}))
+    return tuple(sorted({*_CONFIG, *env.files, *data, *others}))
 
 
 def _relative_paths(side: Side) -> frozenset[str]:

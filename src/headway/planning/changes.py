@@ -76,6 +76,8 @@ def _data(old: TaskSpec, new: TaskSpec) -> str:
 def _environment(old: TaskSpec, new: TaskSpec, packages: Mapping[str, Mapping[str, str]]) -> str:
     if old.env.digest == new.env.digest:
         return ""
+    if old.image != new.image:
+        return f"container changed: {old.image or 'none'} -> {new.image or 'none'}"
     details = [] if old.env.python == new.env.python else [f"Python {old.env.python} -> {new.env.python}"]
     if old.env.digest in packages and new.env.digest in packages:
         details += changed_packages(packages[old.env.digest], packages[new.env.digest])

@@ -20,14 +20,17 @@ def static_key(spec: TaskSpec) -> str:
     and CPU (they say how long it may take and not what comes out), and everything outside the task: gates,
     report, deployment.
     """
+    # Only where there are some, so that the keys of all other tasks stay what they were.
+    mounted = {"volumes": [(each.name, each.path, each.read_only) for each in spec.volumes]} if spec.volumes else {}
     return digest_of(
-        {
+        mounted
+        | {
             "format": _FORMAT,
             "scope": spec.scope,
             "name": spec.name,
             "root": spec.root,
             "argv": spec.argv,
-            "environment": spec.env.digest,
+            "environment": spec.env.digest,  # of a container, its name
             "code": spec.code_digest,
             "data": spec.data,
             "inputs": sorted(spec.inputs),
@@ -89,8 +92,8 @@ def exact_keys(tasks: Iterable[TaskSpec], known: Mapping[str, TaskResult]) -> di
 
 
 def is_reusable(spec: TaskSpec) -> bool:
-    """Return whether equal keys are proof: every data set was hashed."""
-    return not unhashed_data(spec)
+    """Return whether equal keys are proof: every data set was hashed, and no volume holds what nobody has seen."""
+    return not unhashed_data(spec) and not spec.volumes
 
 
 def unhashed_data(spec: TaskSpec) -> tuple[str, ...]:

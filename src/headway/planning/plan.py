@@ -99,6 +99,9 @@ def _forced(spec: TaskSpec, *, is_rerun: bool) -> str:
     unhashed = unhashed_data(spec)
     if unhashed:
         return f"data {', '.join(unhashed)} is not hashed, so a change of it cannot be ruled out"
+    if spec.volumes:
+        names = ", ".join(each.name for each in spec.volumes)
+        return f"what is in the volume {names} is not hashed, so a change of it cannot be ruled out"
     return ""
 
 

@@ -29,6 +29,7 @@ from headway.projects.model import (
     StepSpec,
     TrackingSpec,
     TriggersSpec,
+    VolumeSpec,
 )
 from headway.projects.rules import default_rules, read_rule
 
@@ -157,8 +158,20 @@ def _steps(doc: Doc) -> tuple[StepSpec, ...]:
             retries=step.get("retries", 0),
             variables=dict(step.get("variables", {})),
             network=step.get("network", doc.get("network")),
+            image=step.get("image", doc.get("image")),
+            volumes=_volumes({**doc.get("volumes", {}), **step.get("volumes", {})}),
         )
         for name, step in steps_of(doc).items()
+    )
+
+
+def _volumes(section: Doc) -> tuple[VolumeSpec, ...]:
+    read: dict[str, Doc] = {
+        name: {"path": value} if isinstance(value, str) else value for name, value in section.items()
+    }
+    return tuple(
+        VolumeSpec(name=name, path=posixpath.normpath(value["path"]), read_only=value.get("read_only", True))
+        for name, value in read.items()
     )
 
 

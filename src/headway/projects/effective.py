@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from headway.projects.model import MetricSpec, ProjectSpec, StepSpec
@@ -71,12 +71,14 @@ def effective(head: ProjectSpec, base: ProjectSpec | None) -> ProjectSpec:
     """Return the project of a change as the base branch lets it be judged.
 
     The name, gates, deploy, triggers, engine, report, tracking, retention, notifications, monitor, commands,
-    predictions, the metrics' goals and the steps taken `from: base` are the base's; the rest is the change's. Where
-    the base has no such project yet, the change's own file is all there is, but for `tracking`: no server is asked
-    that only a change names.
+    predictions, the metrics' goals, the steps taken `from: base` and the volumes that a step mounts are the base's;
+    the rest is the change's. Where the base has no such project yet, the change's own file is all there is, but for
+    `tracking`, volumes and the namespace: no server is asked, no volume mounted and no namespace entered that only a
+    change names.
     """
     if base is None:
-        return replace(head, tracking=None, steps=tuple(replace(step, base=False) for step in head.steps))
+        steps = tuple(replace(step, base=False, volumes=()) for step in head.steps)
+        return replace(head, tracking=None, engine=replace(head.engine, namespace=None), steps=steps)
     return replace(
         head,
         name=base.name,
@@ -101,7 +103,13 @@ def edits(head: ProjectSpec, base: ProjectSpec | None) -> tuple[Edit, ...]:
     if base is None:
         says = "this change introduces the project: it is judged by its own gates until it is merged"
         asks = "this change introduces the project: the server under `tracking` is asked once it is merged"
-        return (Edit(section="", says=says), *((Edit(section="tracking", says=asks),) if head.tracking else ()))
+        edits_of_new = [Edit(section="", says=says), *((Edit(section="tracking", says=asks),) if head.tracking else ())]
+        if head.engine.namespace is not None:
+            usual = (
+                f"the namespace `{head.engine.namespace}` holds once this is merged: until then the server's usual one"
+            )
+            edits_of_new.append(Edit(section="engine", says=usual))
+        return (*edits_of_new, *_volume_edits(head, {}))
     return (*_name_edits(head, base), *_section_edits(head, base), *_metric_edits(head, base), *_step_edits(head, base))
 
 
@@ -122,8 +130,8 @@ def _steps(head: ProjectSpec, base: ProjectSpec) -> tuple[StepSpec, ...]:
 def _step(step: StepSpec, at_base: StepSpec | None) -> StepSpec:
     if at_base is None:
         # The base has no such step to take: it runs as the change has it.
-        return replace(step, base=False)
-    return replace(at_base, base=True) if step.base or at_base.base else step
+        return replace(step, base=False, volumes=())
+    return replace(at_base, base=True) if step.base or at_base.base else replace(step, volumes=at_base.volumes)
 
 
 def _name_edits(head: ProjectSpec, base: ProjectSpec) -> Iterable[Edit]:
@@ -176,6 +184,7 @@ def _step_edits(head: ProjectSpec, base: ProjectSpec) -> Iterable[Edit]:
             verb = "edits" if step.name in after else "removes"
             says = f"this change {verb} the step `{step.name}`, which is taken from the base: the base's runs"
             yield Edit(section=f"steps.{step.name}", says=says)
+    yield from _volume_edits(head, at_base)
     for step in head.steps:
         earlier = at_base.get(step.name)
         if step.base and earlier is None:
@@ -183,6 +192,18 @@ def _step_edits(head: ProjectSpec, base: ProjectSpec) -> Iterable[Edit]:
             yield Edit(section=f"steps.{step.name}", says=says)
         elif step.base and earlier is not None and not earlier.base:
             says = f"this change declares the step `{step.name}` as taken from the base: the base's runs"
+            yield Edit(section=f"steps.{step.name}", says=says)
+
+
+def _volume_edits(head: ProjectSpec, at_base: Mapping[str, StepSpec]) -> Iterable[Edit]:
+    for step in head.steps:
+        earlier = at_base.get(step.name)
+        if earlier is not None and (earlier.base or step.base):
+            continue  # the whole step is the base's
+        mounted = earlier.volumes if earlier is not None else ()
+        if step.volumes != mounted:
+            has = "the base's are mounted" if mounted else "none is mounted"
+            says = f"this change edits the volumes of the step `{step.name}`: {has} until it is merged"
             yield Edit(section=f"steps.{step.name}", says=says)
 
 

@@ -17,8 +17,11 @@ from headway.projects.words import (
     ENV_NAME,
     FAIRNESS,
     GLOB,
+    IMAGE,
     METRIC,
+    MOUNT_PATH,
     NAME,
+    NAMESPACE,
     NOT_NEGATIVE,
     PATH,
     RESOURCES,
@@ -27,6 +30,22 @@ from headway.projects.words import (
     key,
 )
 
+_VOLUMES = MapOf(
+    key=NAME,
+    value=Either(
+        options=(
+            MOUNT_PATH,
+            Fields(
+                keys={
+                    "path": key(MOUNT_PATH, "where the step finds it", needed=True),
+                    "read_only": key(Flag(), "whether it is only read"),
+                }
+            ),
+        )
+    ),
+    most=20,
+)
+"""Name of the volume, as the server's operator calls it -> where it is mounted."""
 _STEP = Fields(
     keys={
         "run": key(COMMAND, "the command line; no shell reads it", needed=True),
@@ -41,6 +60,8 @@ _STEP = Fields(
         "retries": key(Number(least=0, most=10, is_whole=True), "how often it is tried again"),
         "variables": key(MapOf(key=ENV_NAME, value=Text(least=0)), "environment variables"),
         "network": key(Flag(), "whether it may use the network"),
+        "image": key(IMAGE, "the container that it runs in (engine: kubernetes), instead of the Python environment"),
+        "volumes": key(_VOLUMES, "volumes of the cluster that it sees (engine: kubernetes)"),
     }
 )
 _RULE = Fields(
@@ -126,6 +147,8 @@ FILE = Fields(
         "params": key(MapOf(key=NAME, value=Scalar()), "parameters and their defaults"),
         "resources": key(Fields(keys=RESOURCES), "what each step may use"),
         "network": key(Flag(), "whether each step may use the network"),
+        "image": key(IMAGE, "the container that each step runs in (engine: kubernetes)"),
+        "volumes": key(_VOLUMES, "volumes of the cluster that each step sees (engine: kubernetes)"),
         "seed": key(Number(least=0, most=2**32 - 1, is_whole=True), "given to each step as HEADWAY_SEED"),
         "pipeline": key(
             Fields(keys={"steps": key(MapOf(key=NAME, value=_STEP, least=1, most=100), "the steps", needed=True)}),
@@ -202,7 +225,9 @@ FILE = Fields(
             Fields(
                 keys={
                     "type": key(choice("local", "kubernetes"), "where it runs"),
-                    "namespace": key(NAME, "of Kubernetes"),
+                    "namespace": key(
+                        NAMESPACE, "of Kubernetes, one of those that the server allows; its usual one when absent"
+                    ),
                     "concurrency": key(
                         Fields(
                             keys={

@@ -14,6 +14,7 @@ from headway.projects.words import (
     GLOB,
     METRIC,
     NAME,
+    NAMESPACE,
     NOT_NEGATIVE,
     PATH,
     RESOURCES,
@@ -30,7 +31,7 @@ DEPLOY = Fields(
         "target": key(choice("local", "command", "kubernetes"), "who serves it"),
         "command": key(COMMAND, "the team's own deploy script (target: command)"),
         "status_command": key(COMMAND, "the script that says how it stands (target: command)"),
-        "namespace": key(NAME, "where in the cluster it serves (target: kubernetes)"),
+        "namespace": key(NAMESPACE, "where in the cluster it serves (target: kubernetes)"),
         "approval": key(
             Fields(
                 keys={

@@ -12,6 +12,7 @@ from headway.commands.grammar import alias_problem
 from headway.commands.nearest import nearest
 from headway.projects.build import steps_of
 from headway.projects.cron import parse_cron
+from headway.projects.links_cluster import check_cluster
 from headway.projects.problem import quoted
 from headway.projects.rules import rule_id
 from headway.projects.take import Path, Taken
@@ -36,6 +37,7 @@ def check_links(taken: Taken, *, files: Collection[str] | None) -> None:
     _check_monitor(taken)
     _check_tracking(taken)
     _check_triggers(taken)
+    check_cluster(taken)
     for alias, text in (taken.at("commands") or {}).items():
         problem = alias_problem(alias, text) if text is not None else None
         if problem:

@@ -53,6 +53,15 @@ class DataSpec:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class VolumeSpec:
+    """A volume of the cluster as a step sees it."""
+
+    name: str  # as the server's operator calls it
+    path: str  # where the step finds it
+    read_only: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class StepSpec:
     """One step of the pipeline, as written."""
 
@@ -69,6 +78,8 @@ class StepSpec:
     retries: int = 0
     variables: dict[str, str] = field(default_factory=dict)
     network: bool | None = None  # None = the trust of the code decides
+    image: str | None = None  # a container that stands in for the Python environment
+    volumes: tuple[VolumeSpec, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

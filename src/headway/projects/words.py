@@ -55,6 +55,24 @@ URI = Text(
     pattern=r"[^\s\x00-\x1f][^\n\r]*",
     longest=1000,
 )
+NAMESPACE = Text(
+    says="the name of a namespace: small letters, digits and dashes",
+    example="ml",
+    pattern=r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?",
+    longest=63,
+)
+IMAGE = Text(
+    says="a container image",
+    example="registry.example/team/torch:2.4",
+    pattern=r"(?!.*\.\.)(?!.*//)[a-z0-9][A-Za-z0-9._:/@+-]*[A-Za-z0-9]",
+    longest=255,
+)
+MOUNT_PATH = Text(
+    says="an absolute path, such as `/data`",
+    example="/data",
+    pattern=r"(?:/(?!\.\.?(?:/|$))[A-Za-z0-9._-]+)+/?",
+    longest=250,
+)
 COMMAND = Text(says="a command line", example="python train.py")
 SHARE = Number(least=0, most=1)
 ANY_NUMBER = Number(least=-1e300, most=1e300)

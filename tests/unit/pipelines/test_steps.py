@@ -6,11 +6,12 @@ from typing import Any
 import pytest
 
 from headway.data.model import DataPin, Place
+from headway.environments.find import image_environment
 from headway.environments.model import EnvKind, EnvSpec
 from headway.errors import UsageError
 from headway.pipelines.model import GitTree, TaskSpec, TreeEntry
 from headway.pipelines.steps import Side, local_data, make_tasks
-from headway.projects.model import EnvSection, ProjectSpec, StepSpec
+from headway.projects.model import EnvSection, ProjectSpec, StepSpec, VolumeSpec
 
 ENV = EnvSpec(digest="e" * 64, kind=EnvKind.UV_LOCK, python="3.11", files=("uv.lock",))
 FILES = ("train.py", "evaluate.py", "README.md", "headway.yaml", "uv.lock", "data/train.csv", "data/hold.csv")
@@ -179,3 +180,16 @@ def test_absolute_paths_are_what_a_sandbox_must_show() -> None:
     (task,) = make_tasks(side((StepSpec(name="train", run="python train.py"),)))
     data = {"a": "/srv/a@x@d", "b": "s3://b/c@not hashed", "c": "data/c.csv@e"}
     assert local_data(replace(task, data=data)) == ("/srv/a@x",)
+
+
+def test_a_container_is_the_environment_and_lock_files_are_then_code() -> None:
+    step = StepSpec(
+        name="train", run="python train.py", image="ml/torch:2.4", volumes=(VolumeSpec(name="d", path="/d"),)
+    )
+    (task,) = make_tasks(side((step,)))
+    assert (task.env, task.image, task.volumes) == (image_environment("ml/torch:2.4"), "ml/torch:2.4", step.volumes)
+    (plain,) = make_tasks(side((replace(step, image=None),)))
+    assert (plain.env, plain.image) == (ENV, "")
+    assert "uv.lock" in plain.not_code
+    assert "uv.lock" not in task.not_code
+    assert plain.code_digest != task.code_digest

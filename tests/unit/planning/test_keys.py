@@ -6,11 +6,12 @@ from typing import Any
 
 import pytest
 
+from headway.environments.find import image_environment
 from headway.environments.model import EnvKind, EnvSpec, Tier
 from headway.pipelines.model import TaskSpec
 from headway.planning.keys import exact_key, exact_keys, input_digest, input_digests, is_reusable, static_key
 from headway.planning.model import OutputFile, TaskResult
-from headway.projects.model import Resources
+from headway.projects.model import Resources, VolumeSpec
 
 ENV = EnvSpec(digest="e" * 64, kind=EnvKind.UV_LOCK, python="3.11")
 PREPARE = TaskSpec(
@@ -89,6 +90,8 @@ def test_what_does_not_change_the_outcome_does_not_change_the_key(other: dict[st
         {"name": "fit"},
         {"root": "sub"},
         {"resources": Resources(accelerators="H100:1")},
+        {"env": image_environment("registry.example/ml/torch:2.4")},
+        {"volumes": (VolumeSpec(name="data", path="/data"),)},
     ],
 )
 def test_what_may_change_the_outcome_changes_the_key(other: dict[str, Any]) -> None:
@@ -141,3 +144,9 @@ def test_a_task_that_always_runs_hides_what_follows() -> None:
 def test_data_that_nobody_hashed_is_never_proof() -> None:
     assert is_reusable(replace(TRAIN, data={"a": "s3://b/c@1234"}))
     assert not is_reusable(replace(TRAIN, data={"a": "s3://b/c@not hashed"}))
+    assert not is_reusable(replace(TRAIN, volumes=(VolumeSpec(name="data", path="/data"),)))
+
+
+def test_each_image_has_a_key_of_its_own() -> None:
+    images = ("ml/torch:2.4", "ml/torch:2.5", "ml/torch@sha256:aa", "ml/torch@sha256:ab")
+    assert len({static_key(replace(TRAIN, env=image_environment(each))) for each in images}) == 4

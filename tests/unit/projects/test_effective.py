@@ -18,6 +18,7 @@ from headway.projects.model import (
     StepSpec,
     TrackingSpec,
     TriggersSpec,
+    VolumeSpec,
 )
 
 RULE = GateSpec(id="val_auc>=0.85", metric="val_auc", minimum=0.85)
@@ -171,3 +172,53 @@ class TestTrackingServer:
     def test_a_new_project_asks_nobody_until_it_is_merged(self) -> None:
         assert effective(replace(BASE, tracking=self.MINE), None).tracking is None
         assert "asked once it is merged" in says(replace(BASE, tracking=self.MINE), None)
+
+
+DATA = (VolumeSpec(name="data", path="/data"),)
+
+
+def with_volumes(volumes: tuple[VolumeSpec, ...], project: ProjectSpec = BASE) -> ProjectSpec:
+    train, *others = project.steps
+    return replace(project, steps=(replace(train, volumes=volumes), *others))
+
+
+def test_a_change_mounts_what_the_base_mounts_and_nothing_else() -> None:
+    base = with_volumes(DATA)
+    for own in (
+        (),
+        (VolumeSpec(name="secrets", path="/data"),),
+        (VolumeSpec(name="data", path="/data", read_only=False),),
+    ):
+        head = with_volumes(own, base)
+        assert effective(head, base) == base
+        assert says(head, base) == (
+            "this change edits the volumes of the step `train`: the base's are mounted until it is merged"
+        )
+    head = with_volumes(DATA)
+    assert effective(head, BASE) == BASE
+    assert "none is mounted until it is merged" in says(head, BASE)
+    new = replace(BASE, steps=(*BASE.steps, StepSpec(name="other", run="python o.py", volumes=DATA)))
+    assert effective(new, BASE).steps[-1].volumes == ()
+    assert "the step `other`: none is mounted" in says(new, BASE)
+
+
+def test_a_renamed_step_takes_no_volumes_along() -> None:
+    base = with_volumes(DATA)
+    head = replace(base, steps=(replace(base.steps[0], name="fit"), *base.steps[1:]))
+    assert effective(head, base).steps[0].volumes == ()
+
+
+def test_a_new_project_enters_the_usual_namespace_and_mounts_nothing() -> None:
+    head = replace(with_volumes(DATA), engine=EngineSpec(type="kubernetes", namespace="payments"))
+    judged = effective(head, None)
+    assert (judged.engine.type, judged.engine.namespace) == ("kubernetes", None)
+    assert all(step.volumes == () for step in judged.steps)
+    assert "the namespace `payments` holds once this is merged" in says(head, None)
+    assert "the volumes of the step `train`: none is mounted" in says(head, None)
+
+
+def test_an_image_is_the_changes_own() -> None:
+    train, *others = BASE.steps
+    head = replace(BASE, steps=(replace(train, image="registry.example/ml/torch:2.5"), *others))
+    assert effective(head, BASE) == head
+    assert edits(head, BASE) == ()

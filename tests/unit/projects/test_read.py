@@ -19,6 +19,7 @@ from headway.projects.model import (
     Resources,
     Severity,
     TrackingSpec,
+    VolumeSpec,
 )
 from headway.projects.problem import ProjectFileError
 from headway.projects.read import read_project
@@ -542,3 +543,58 @@ class TestTriggers:
         with pytest.raises(ConfigError, match=says) as caught:
             read_project(f"{self.CONFIG}triggers: {{{triggers}}}\n".encode(), path="headway.yaml")
         assert "headway.yaml:5:" in str(caught.value)
+
+
+CLUSTER = """\
+name: churn
+engine: {type: kubernetes, namespace: ml}
+image: registry.example/ml/torch:2.4
+volumes: {scratch: /scratch}
+pipeline:
+  steps:
+    prepare: {run: python prepare.py, volumes: {scratch: {path: /scratch/, read_only: false}}}
+    train:
+      run: python train.py
+      image: registry.example/ml/jax@sha256:abc
+      volumes: {datasets: /data/sets}
+"""
+
+
+def cluster(old: str, new: str) -> list[str]:
+    assert CLUSTER.count(old) == 1
+    return mistakes(CLUSTER.replace(old, new))
+
+
+def test_images_and_volumes_of_a_cluster() -> None:
+    prepare, train = read_project(CLUSTER.encode()).steps
+    assert prepare.image == "registry.example/ml/torch:2.4"
+    assert prepare.volumes == (VolumeSpec(name="scratch", path="/scratch", read_only=False),)
+    assert train.image == "registry.example/ml/jax@sha256:abc"
+    assert train.volumes == (
+        VolumeSpec(name="scratch", path="/scratch"),
+        VolumeSpec(name="datasets", path="/data/sets"),
+    )
+    short = read_project(b"name: a\nrun: python t.py\nengine: {type: kubernetes}\nimage: python:3.12\n")
+    assert short.steps[0].image == "python:3.12"
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "place", "says"),
+    [
+        ("namespace: ml", "namespace: ML_team", "2:", "is not the name of a namespace"),
+        ("type: kubernetes", "type: local", "3:1", "`image` means something to a cluster only"),
+        ("/data/sets", "data/sets", "11:27", "is not an absolute path"),
+        ("/data/sets", "/data/../etc", "11:27", "is not an absolute path"),
+        ("/data/sets", "/etc/ssl", "11:17", "nothing can be mounted at `/etc/ssl`"),
+        ("/data/sets", "/headway/attempt", "11:17", "nothing can be mounted at `/headway/attempt`"),
+        ("/data/sets", "/", "11:27", "is not an absolute path"),
+        ("/data/sets", "/scratch", "11:17", "the volumes `scratch` and `datasets` are both at `/scratch`"),
+        ("jax@sha256:abc", "../../jax", "10:14", "is not a container image"),
+        ("jax@sha256:abc", "jax; rm", "10:14", "is not a container image"),
+        ("read_only: false", "readonly: false", "7:", "unknown key `readonly`"),
+        ("path: /scratch/, ", "", "7:", "lacks the key `path`"),
+    ],
+)
+def test_mistakes_about_a_cluster_are_said_with_their_place(old: str, new: str, place: str, says: str) -> None:
+    found = cluster(old, new)
+    assert any(says in each and each.startswith(f"headway.yaml:{place}") for each in found), found
