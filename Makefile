@@ -99,6 +99,10 @@ test-clients: setup-dev ## MLflow clients of three generations, scikit-learn, Li
 test-outage: setup-dev ## real MLflow scripts while their server is away for more than a minute (about four minutes)
 	HEADWAY_TEST_OUTAGE=65 $(BIN)/python -m pytest -q --timeout 900 tests/chaos/test_outage.py
 
+.PHONY: test-faults
+test-faults: setup-dev ## every way in which GitHub can fail at every single request: one check, one comment, one deployment
+	HEADWAY_ALL_FAULTS=1 $(BIN)/python -m pytest -q --timeout 900 -rP tests/properties/test_github_faults.py
+
 .PHONY: test-webhook-storm
 test-webhook-storm: setup-dev ## 10,000 webhooks, doubled, late and garbled, on a real server while a training runs
 	$(BIN)/python tests/chaos/webhook_storm.py --events 10000 --seed 1
@@ -130,12 +134,20 @@ docs: setup-dev ## the README and the docs, executed and complete
 golden: setup-dev ## rewrite the golden files; read the diff
 	HEADWAY_GOLDEN=1 $(BIN)/python -m pytest -q tests/golden
 
-.PHONY: bench-tracking bench-tracking-postgres
-bench-tracking: setup-dev ## Headway beside a real MLflow server on SQLite, about 12 minutes
-	$(BIN)/python bench/tracking/run.py
+# Headway as its users install it, without what only its tests need.
+.bench/.ready: requirements/dev.txt pyproject.toml | $(UV)
+	$(UV) venv --quiet --clear --python $(PYTHON) .bench
+	$(UV) pip install --quiet --python .bench/bin/python --require-hashes -r requirements/core.txt
+	$(UV) pip install --quiet --python .bench/bin/python --no-deps -e .
+	$(UV) pip install --quiet --python .bench/bin/python --constraint requirements/dev.txt 'psycopg[binary]'
+	@touch $@
 
-bench-tracking-postgres: setup-dev ## the same on PostgreSQL, about 8 minutes
-	tools/with-postgres $(BIN)/python bench/tracking/run.py --database postgresql --scenarios create_run,log_metric,log_batch,populate,search,history
+.PHONY: bench-tracking bench-tracking-postgres
+bench-tracking: setup-dev .bench/.ready ## Headway beside a real MLflow server on SQLite, about 12 minutes
+	$(BIN)/python bench/tracking/run.py --headway .bench/bin/headway
+
+bench-tracking-postgres: setup-dev .bench/.ready ## the same on PostgreSQL, about 8 minutes
+	tools/with-postgres $(BIN)/python bench/tracking/run.py --headway .bench/bin/headway --database postgresql --scenarios create_run,log_metric,log_batch,populate,search,history
 
 lock: $(UV) ## resolve the locked requirements again
 	$(UV) pip compile --quiet --generate-hashes --universal --python-version 3.11 -o requirements/core.txt pyproject.toml
@@ -143,7 +155,7 @@ lock: $(UV) ## resolve the locked requirements again
 	$(UV) pip compile --quiet --generate-hashes --universal --python-version 3.11 --extra kubernetes --extra postgres -c requirements/dev.txt -o requirements/image.txt pyproject.toml
 
 clean: ## remove environments and caches
-	rm -rf $(VENV) .fuzz .demo .demo-kubernetes .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) .fuzz .bench .demo .demo-kubernetes .mypy_cache .ruff_cache .pytest_cache .hypothesis
 
 .PHONY: bench-growth bench-growth-postgres bench-clients bench-clients-postgres test-durability
 bench-growth: setup-dev ## searches and memory among 5,000, 100,000 and 1,000,000 runs on SQLite, with the chart; about 10 minutes
@@ -171,3 +183,7 @@ test-kubernetes: setup-dev ## the engine, the target and their outages on a real
 
 demo-kubernetes: setup-dev ## the whole story of `make demo` with every step and endpoint a pod on that Kubernetes
 	tools/with-kubernetes $(BIN)/python examples/demo_kubernetes.py
+
+.PHONY: bench-kubernetes
+bench-kubernetes: setup-dev ## what a step costs as a pod: Headway beside bare Jobs on the same node
+	tools/with-kubernetes $(BIN)/python bench/kubernetes/overhead.py

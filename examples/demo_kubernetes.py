@@ -39,6 +39,7 @@ def prepare(host: str, port: int) -> None:
     kubectl("create", "namespace", NAMESPACE)
     os.environ.update(
         HEADWAY_DEMO=os.environ.get("HEADWAY_DEMO", str(ROOT / ".demo-kubernetes")),
+        HEADWAY_PUBLIC_URL="https://headway.example.com",  # where a server of yours has a proxy that speaks TLS
         HEADWAY_KUBERNETES_NAMESPACES=NAMESPACE,
         HEADWAY_KUBERNETES_IMAGE="localhost/headway:test",
         HEADWAY_KUBERNETES_SERVER_URL=f"http://{host}:{port}",
