@@ -135,11 +135,16 @@ def _was_silent(post: Post, at: int, seconds: int) -> None:
 def test_every_fault_at_every_request_ends_with_one_of_each(post: Post, name: str) -> None:
     """Points 6 and 9: converged within two minutes of the fault, never a second comment or check."""
     is_thorough = bool(os.environ.get("HEADWAY_ALL_FAULTS"))
-    # What hurts most at every second request, the others at every eighth, each kind at others of the twenty.
+    # What hurts most at every second request, the others at every eighth, each kind at others of them.
     often = 2 if name == "cut after success" else 8
     step, first = (1, 1) if is_thorough else (often, 1 + list(FAULTS).index(name) % often)
-    for at in range(first, 21, step):
-        assert _case(post, name, at) > 12
+    count = _case(post, name, 0)
+    assert count > 12
+    for at in range(first, count + 1, step):
+        # A fault may save requests as well as cost some; it must have happened.
+        assert _case(post, name, at) >= at
+    # Seen with -rP.
+    print(f"{name}: one of each, whichever of {count} requests it was")  # noqa: T201  # the measurement
 
 
 def test_a_second_comment_that_a_late_request_made_is_taken_away(post: Post) -> None:
