@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 import mimetypes
 import os
+import re
 import sys
 from pathlib import Path
 from typing import Any
@@ -20,10 +21,16 @@ _CHANGING = {
     *("os.mkdir", "os.remove", "os.rmdir", "os.rename", "os.link", "os.symlink", "os.truncate", "os.chmod", "os.chown"),
     *("os.utime", "shutil.rmtree", "shutil.move", "shutil.copyfile", "shutil.copytree", "os.setxattr"),
 }
+_OWN_FILE = re.compile(r"/proc/self/fd/\d+")
 _LEAVING = {"socket.connect", "socket.getaddrinfo", "socket.gethostbyname", "socket.sendto"}
 # What `headway doctor` asks of the machine: two fixed commands with nothing of a caller in them.
 _ASKED_BY_DOCTOR = (["uname", "-p"], ["git", "--version"])
 _RUNNING = {"os.system", "os.exec", "os.posix_spawn", "os.spawn"}
+
+
+def _place(path: str) -> str:
+    """Return where a file lies that is named by its number: one that had no name until now is given one so."""
+    return str(Path(path).readlink()).removesuffix(" (deleted)") if _OWN_FILE.fullmatch(path) else path
 
 
 def watch(log: Path, data: Path) -> None:
@@ -41,7 +48,7 @@ def watch(log: Path, data: Path) -> None:
         text = os.fsdecode(path)
         if not text.startswith("/"):  # below a folder that was opened link by link
             return "/" not in text and text not in ("", "..")
-        plain = os.path.normpath(text)
+        plain = os.path.normpath(_place(text))
         return (
             plain in (ours, "/dev/null") or plain.startswith(ours + "/") or (not writes and plain.startswith(readable))
         )

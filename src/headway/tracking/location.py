@@ -9,11 +9,14 @@ from urllib.parse import SplitResult, urlsplit
 
 from headway.errors import UsageError
 
-# The server reads and writes only behind its own proxy; every other place is opened by the client itself. What it must
-# not be led to: a host that somebody chose, a page that a browser would run, and what only the server could resolve.
-_HOSTED = frozenset({"http", "https", "ftp", "ftps", "sftp", "ws", "wss", "r2", "b2"})
-_REFUSED = _HOSTED | {"runs", "models", "file", "javascript", "vbscript", "data", "about", "blob", "view-source"}
-_SCHEME = re.compile(r"[a-z][a-z0-9+.-]+\Z")  # one letter is a drive
+# The server reads and writes only behind its own proxy. The other schemes are opened by the client itself: object
+# stores, and the databases that a plugin of MLflow's keeps artifacts in. A scheme that could lead a program to a host
+# which somebody chose (http, ftp, gopher ...) or run in a page (javascript, data) is none of them.
+_SCHEME = re.compile(
+    r"mlflow-artifacts|s3[an]?|gs|abfss?|wasbs?|adl|hdfs|viewfs|dbfs|oss|cos|obs|swift|"
+    r"(?:mysql|postgresql|mssql)(?:\+\w+)?",
+    re.ASCII,
+)
 _PLAIN = re.compile(r"[A-Za-z0-9][\w .+@=-]*(?:/[\w .+@=-]+)*/?\Z")
 _QUERY = re.compile(r"[\w=&.,~:@+/-]*\Z", re.ASCII)
 _ROOTED = re.compile(r"/[\w .+@=~,-]+(?:/[\w .+@=~,-]+)*/?\Z")
@@ -80,7 +83,7 @@ def _checked_folder(uri: str, bad: UsageError) -> str:
 def _check_parts(parts: SplitResult, bad: UsageError) -> None:
     if parts.fragment or ";" in parts.path:
         raise UsageError(f"{bad.message} 'artifact_location' URL can't include fragments or params.", hint=bad.hint)
-    if parts.scheme in _REFUSED or not _SCHEME.match(parts.scheme):
+    if not _SCHEME.fullmatch(parts.scheme):
         raise UsageError(f"{bad.message} 'artifact_location' cannot use the '{parts.scheme}' scheme.", hint=bad.hint)
     if ".." in parts.path.split("/"):
         raise bad
