@@ -103,10 +103,6 @@ test-outage: setup-dev ## real MLflow scripts while their server is away for mor
 test-faults: setup-dev ## every way in which GitHub can fail at every single request: one check, one comment, one deployment
 	HEADWAY_ALL_FAULTS=1 $(BIN)/python -m pytest -q --timeout 900 -rP tests/properties/test_github_faults.py
 
-.PHONY: test-faults
-test-faults: setup-dev ## every way in which GitHub can fail at every single request: one check, one comment, one deployment
-	HEADWAY_ALL_FAULTS=1 $(BIN)/python -m pytest -q --timeout 900 -rP tests/properties/test_github_faults.py
-
 .PHONY: test-webhook-storm
 test-webhook-storm: setup-dev ## 10,000 webhooks, doubled, late and garbled, on a real server while a training runs
 	$(BIN)/python tests/chaos/webhook_storm.py --events 10000 --seed 1

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,8 +11,6 @@ from typing import Any
 import psycopg
 from limits import free_port
 from tracking_bench import Connection, Server, cpu_seconds, memory
-
-_BIN = Path(sys.executable).parent
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,18 +34,19 @@ class Contender:
 PLAIN = "--uvicorn-opts '--loop asyncio --http h11'"
 
 
-def contenders(room: Path, postgres: str, python: str, options: str) -> tuple[Contender, Contender]:
+def contenders(room: Path, postgres: str, programs: tuple[str, str], options: str) -> tuple[Contender, Contender]:
     """Return MLflow (of that Python) and Headway with their defaults, each on an empty store of the same kind."""
-    return _mlflow(room / "mlflow", postgres, python, options), _headway(room / "headway", postgres)
+    python, headway = programs
+    return _mlflow(room / "mlflow", postgres, python, options), _headway(room / "headway", postgres, headway)
 
 
-def _headway(folder: Path, postgres: str) -> Contender:
+def _headway(folder: Path, postgres: str, program: str) -> Contender:
     folder.mkdir(parents=True)
     port = free_port()
     settings = {"HEADWAY_DATA": str(folder / "data"), **({"HEADWAY_DATABASE": postgres} if postgres else {})}
     return Contender(
         name="headway",
-        command=_with(settings, folder, f"{_BIN}/headway server start --port {port}"),
+        command=_with(settings, folder, f"{program} server start --port {port}"),
         port=port,
         folder=folder,
         # Its one child runs jobs and takes no part in tracking: counted apart.

@@ -55,12 +55,14 @@ def main() -> int:
             "python": f"Python {platform.python_version()}",
             "load_before": load(),
         },
-        "settings": {name: value for name, value in vars(args).items() if name not in ("page", "mlflow")},
+        "settings": {name: value for name, value in vars(args).items() if name not in ("page", "mlflow", "headway")},
     }
     with tempfile.TemporaryDirectory(prefix="bench-tracking-") as name:
         room = Path(name)
         _say("the machine's limits", report.setdefault("limits", _limits(room, args)))
-        with _both(room, postgres, args.mlflow, "" if args.uvloop else PLAIN) as servers:
+        with _both(
+            room, postgres, (args.mlflow, str(Path(args.headway).absolute())), "" if args.uvloop else PLAIN
+        ) as servers:
             _measure(servers, args, report)
     report["judged"] = judged(report["mlflow"], report["headway"])
     report["machine"]["load_after"] = load()
@@ -81,6 +83,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--connections", type=int, default=4, help="connections that populate")
     parser.add_argument("--artifact-mb", type=int, default=256)
     parser.add_argument("--small-files", type=int, default=300)
+    parser.add_argument("--headway", default=str(Path(sys.executable).parent / "headway"), help="Headway's program")
     parser.add_argument("--mlflow", default=sys.executable, metavar="PYTHON", help="the Python that has MLflow")
     parser.add_argument(
         "--uvloop", action="store_true", help="give MLflow uvloop and httptools, which it does not bring"
@@ -94,10 +97,10 @@ def _limits(room: Path, args: argparse.Namespace) -> dict[str, float]:
 
 
 @contextlib.contextmanager
-def _both(room: Path, postgres: str, mlflow: str, options: str) -> Iterator[tuple[Running, Running]]:
+def _both(room: Path, postgres: str, programs: tuple[str, str], options: str) -> Iterator[tuple[Running, Running]]:
     running: list[Running] = []
     try:
-        for contender in contenders(room, postgres, mlflow, options):
+        for contender in contenders(room, postgres, programs, options):
             running.append(started(contender, times=1 if contender.name == "mlflow" else 5))
             _say(f"{contender.name} starts", running[-1].startup)
         yield running[0], running[1]

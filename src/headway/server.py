@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import fcntl
 import gc
 import os
@@ -20,28 +21,24 @@ from urllib.parse import urlsplit
 
 import msgspec
 import uvicorn
-from starlette.applications import Starlette
-from starlette.routing import Mount
 
 from headway import __version__
 from headway.api.mlflow.app import MlflowWire
 from headway.api.mlflow.segment import OneSegmentProtocol
-from headway.api.v1 import absent_routes, api_routes
-from headway.api.webhooks import check_door, webhook_routes
 from headway.app import App, open_app
 from headway.auth.first_start import first_token
 from headway.commands.model import CommandState
 from headway.commands.store import CommandStore
 from headway.errors import Conflict, HeadwayError, UsageError
-from headway.flow.purging import is_pending
+from headway.forges.github.door import check_door
 from headway.forges.local import os_user
 from headway.jobs.store import JobStore
 from headway.logs import configure, logger
 from headway.serving.store import ReleaseStore
 from headway.settings import LOOPBACK, Settings
+from headway.tracking.purge import is_pending
 from headway.tracking.writer import Writer
 from headway.web.guard import Receive, Scope, Send, allowed_hosts, refusal, refuse
-from headway.web.pages import web_routes
 from headway.worker_child import WorkerChild
 
 _WIRE_PREFIXES = ("/api/2.0", "/api/3.0/", "/ajax-api/", "/gateway/")
@@ -52,15 +49,42 @@ _WIRE_PATHS = frozenset(
 _PURGES_WITHIN = timedelta(days=1)
 
 
+class Site:
+    """Pages, API and webhooks, imported when the first request for them comes."""
+
+    def __init__(self, app: App, writer: Writer | None) -> None:
+        """Load at once where GitHub's deliveries come: each of them waits for its answer."""
+        self._app = app
+        self._writer = writer
+        self._loading = threading.Lock()
+        self._loaded: Any = None
+        if app.github is not None:
+            self._load()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        if self._loaded is None:
+            await asyncio.get_running_loop().run_in_executor(None, self._load)
+        await self._loaded(scope, receive, send)
+
+    def _load(self) -> None:
+        with self._loading:
+            if self._loaded is None:
+                from headway.web.site import open_site  # noqa: PLC0415  # two fifths of all imports of a start
+
+                self._loaded = open_site(self._app, self._writer)
+
+
 class Front:
     """The ASGI application: guards every request, then hands it to the wire or to pages and API."""
 
     def __init__(self, app: App, wire: MlflowWire, port: int, *, writer: Writer | None = None) -> None:
-        """Mount pages and API beside the wire."""
+        """Put pages and API beside the wire."""
         self._wire = wire
-        api = Mount("/api/v1", routes=[*api_routes(app, writer), *absent_routes(app)])
-        self._rest = Starlette(routes=[api, *webhook_routes(app, writer), *web_routes(app)])
+        self._site = Site(app, writer)
         self._hosts = allowed_hosts(app.settings.host, port, app.settings.public_url)
+        if app.settings.kubernetes.is_set_up:  # pods call it by another name
+            self._hosts |= allowed_hosts(app.settings.host, port, app.settings.kubernetes.server_url)
         self.last_request_at = time.monotonic()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -76,7 +100,7 @@ class Front:
         elif path.startswith((*_WIRE_PREFIXES, "//")) or path in _WIRE_PATHS:
             await self._wire(scope, receive, send)
         else:
-            await self._rest(scope, receive, send)
+            await self._site(scope, receive, send)
 
 
 def serve(settings: Settings, worker: WorkerChild | None = None) -> bool:

@@ -10,7 +10,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
 
 import msgspec
 from starlette.concurrency import run_in_threadpool
@@ -22,12 +21,10 @@ from headway.api.answers import failure, read_body
 from headway.app import App
 from headway.commands.inbox import InboxStore
 from headway.errors import HeadwayError, NotFound, Refused, TooLarge, Unreachable, UsageError
-from headway.forges.github.config import read_config
 from headway.forges.github.installed import note_installation
 from headway.forges.github.payloads import repo_id
 from headway.forges.github.reading import Ignored
 from headway.forges.github.webhook import (
-    LEAST_SECRET,
     NAME,
     Hook,
     installation_of,
@@ -37,7 +34,6 @@ from headway.forges.github.webhook import (
 )
 from headway.forges.repo_store import RepoStore
 from headway.logs import logger
-from headway.settings import LOOPBACK, Settings
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -59,35 +55,6 @@ class NotJson(UsageError):
     """The body is of a kind that this door does not take."""
 
     status = 415
-
-
-def check_door(settings: Settings) -> None:
-    """Return when the door may be opened, or is not wanted.
-
-    Raises:
-        UsageError: deliveries could come, and nothing here could tell them from forged ones.
-    """
-    config = read_config(settings.data / "github")
-    weak = [each for each in config.webhook_secrets if len(each.strip()) < LEAST_SECRET]
-    if weak:
-        raise UsageError(
-            f"a webhook secret has {len(weak[0].strip())} characters",
-            cause=f"what has fewer than {LEAST_SECRET} can be guessed, and whoever knows it can give commands",
-            hint="openssl rand -hex 32, at GitHub and in HEADWAY_GITHUB_WEBHOOK_SECRETS",
-        )
-    if config.webhook_secrets and not config.is_set_up:
-        raise UsageError(
-            "a webhook secret is set, and there is no way to ask GitHub anything",
-            cause="neither an App nor a token is set up",
-            hint="headway init --github, or set HEADWAY_GITHUB_TOKEN",
-        )
-    host = urlsplit(settings.public_url).hostname or ""
-    if config.app is not None and not config.webhook_secrets and host and host not in LOOPBACK:
-        raise UsageError(
-            f"the GitHub App has no webhook secret, and {settings.public_url} can be reached",
-            cause="without a secret nobody's delivery could be told from GitHub's",
-            hint="set one at the App and in HEADWAY_GITHUB_WEBHOOK_SECRETS, or leave out HEADWAY_PUBLIC_URL to poll",
-        )
 
 
 def webhook_routes(app: App, writer: Writer | None = None) -> list[Route]:

@@ -18,13 +18,14 @@ from headway.errors import HeadwayError
 from headway.flow.background import Background
 from headway.flow.ballast import keep_ballast
 from headway.flow.keeping import refresh
-from headway.flow.purging import is_pending, work_off
+from headway.flow.purging import work_off
 from headway.flow.retention import retain
 from headway.flow.space import measure
 from headway.flow.trimming import drop_contents, orphan_contents, trim_files, trim_rows
 from headway.jobs.store import JobStore
 from headway.logs import logger
 from headway.serving.store import DeploymentStore
+from headway.tracking.purge import is_pending
 
 IN_THE_MAKING = timedelta(hours=6)
 HOURLY, DAILY = 3600.0, 86_400.0
@@ -54,7 +55,7 @@ def clean_up(app: App) -> Cleaned:
         needed = {planned.spec.env.digest for plan in plans for planned in plan.tasks}
         needed |= set(tx.execute(select(schema.model_version.c.env_digest)).scalars())
         needed |= {Path(route.env_path).name for kept in DeploymentStore(tx).all() for route in kept.deployment.routes}
-    environments = app.builder.prune(needed)
+    environments = sum(each.prune(needed) for each in (app.builder, *app.builders.values()))
     # What is young may be in the making: an attempt is recorded after its folder is filled, a build nowhere at all.
     settled = (app.clock.now() - IN_THE_MAKING).timestamp()
     attempts = sum(

@@ -61,14 +61,6 @@ class Gone(NamedTuple):
     note: str = ""
 
 
-def is_pending(tx: Connection, *, since: datetime | None = None) -> bool:
-    """Whether any purge, or any that was asked for since an instant, has something to remove."""
-    query = select(_purge.c.id).where(
-        _purge.c.state == "running", *([] if since is None else [_purge.c.asked_at > since])
-    )
-    return tx.execute(query.limit(1)).first() is not None
-
-
 def work_off(app: App, *, pause: Callable[[], None] = lambda: None) -> int:
     """Remove whatever is marked, oldest purge first; return how many things went. Safe to kill and to repeat."""
     removed = 0

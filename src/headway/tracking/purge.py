@@ -8,10 +8,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
+from sqlalchemy import Connection, select
+
+from headway.db import schema
 from headway.tracking.link import Row
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from datetime import datetime
 
     from headway.tracking.link import Link
 
@@ -28,6 +32,13 @@ class Marked(NamedTuple):
     uuid: str
     exp: int
     location: str  # of its experiment
+
+
+def is_pending(tx: Connection, *, since: datetime | None = None) -> bool:
+    """Whether any purge, or any that was asked for since an instant, has something to remove."""
+    purge = schema.purge
+    query = select(purge.c.id).where(purge.c.state == "running", *([] if since is None else [purge.c.asked_at > since]))
+    return tx.execute(query.limit(1)).first() is not None
 
 
 def mark_runs(link: Link, run_ids: Sequence[str]) -> list[str]:

@@ -16,10 +16,11 @@ from fakes.github.answers import Asked, answer
 from fakes.github.door import Door, know, open_door
 from fakes.github.sender import SECRET
 from fakes.github.world import INSTALLATION, NAME, Delivered
-from headway.api.webhooks import BODY_CAP, PATH, Room, check_door
+from headway.api.webhooks import BODY_CAP, PATH, Room
 from headway.db import schema
 from headway.errors import Unreachable, UsageError
 from headway.forges.github.config import GitHubApp, GitHubConfig, save_config
+from headway.forges.github.door import check_door
 from headway.forges.github.payloads import repo_id
 from headway.forges.github.webhook import sign
 from headway.forges.repo_store import RepoStore

@@ -19,7 +19,6 @@ from headway.errors import LoginNeeded, UsageError
 from headway.forges.github.payloads import RepoRef, to_type
 
 NAME = "github"
-LEAST_SECRET = 16  # characters; what is shorter can be guessed
 
 _SIGNATURE = re.compile(r"sha256=[0-9a-f]{64}")
 _EVENT = re.compile(r"[a-z][a-z_]{0,63}")
