@@ -14,26 +14,7 @@ from sqlalchemy.exc import ArgumentError, NoSuchModuleError, SQLAlchemyError
 from headway.cli.moving.local_files import LocalFiles
 from headway.cli.moving.source import Columns, Histories
 from headway.errors import HeadwayError, Unreachable, UsageError
-from headway.tracking.peer.model import (
-    PeerAlias,
-    PeerDataset,
-    PeerDatasetInput,
-    PeerExperiment,
-    PeerInputs,
-    PeerLoggedData,
-    PeerLoggedInfo,
-    PeerLoggedModel,
-    PeerMeasured,
-    PeerModel,
-    PeerModelLink,
-    PeerOutputs,
-    PeerPoint,
-    PeerRun,
-    PeerRunData,
-    PeerRunInfo,
-    PeerTag,
-    PeerVersion,
-)
+from headway.tracking.peer import model as peer
 
 T = TypeVar("T")
 _PAGE = 500
@@ -100,19 +81,19 @@ class DatabaseSource:
 
     # --- experiments and runs ---------------------------------------------------------------------
 
-    def experiments(self) -> list[PeerExperiment]:
+    def experiments(self) -> list[peer.PeerExperiment]:
         """Return every experiment."""
         tags = self._pairs("experiment_tags", "experiment_id")
         table = self._tables["experiments"]
         return [
             _record(
-                PeerExperiment,
+                peer.PeerExperiment,
                 {**row, "experiment_id": str(row["experiment_id"]), "tags": tags.get(row["experiment_id"], ())},
             )
             for row in self._dicts(select(table).order_by(table.c.experiment_id))
         ]
 
-    def run_pages(self, experiment: PeerExperiment) -> Iterator[Sequence[PeerRun]]:
+    def run_pages(self, experiment: peer.PeerExperiment) -> Iterator[Sequence[peer.PeerRun]]:
         """Yield the runs by id, a page at a time."""
         table = self._tables["runs"]
         last = ""
@@ -124,17 +105,17 @@ class DatabaseSource:
             last = rows[-1]["run_uuid"]
             yield self._runs(rows)
 
-    def _runs(self, rows: list[dict[str, Any]]) -> list[PeerRun]:
+    def _runs(self, rows: list[dict[str, Any]]) -> list[peer.PeerRun]:
         ids = [row["run_uuid"] for row in rows]
         params, tags = self._pairs("params", "run_uuid", ids), self._pairs("tags", "run_uuid", ids)
-        latest: dict[str, list[PeerPoint]] = {}
+        latest: dict[str, list[peer.PeerPoint]] = {}
         for row in self._of("latest_metrics", "run_uuid", ids):
             latest.setdefault(row["run_uuid"], []).append(_point(row))
         datasets, models_in, models_out = self._datasets(ids), self._links(ids, "INPUT"), self._links(ids, "OUTPUT")
         return [
-            PeerRun(
+            peer.PeerRun(
                 info=_record(
-                    PeerRunInfo,
+                    peer.PeerRunInfo,
                     {
                         **row,
                         "run_id": row["run_uuid"],
@@ -142,21 +123,21 @@ class DatabaseSource:
                         "experiment_id": str(row["experiment_id"]),
                     },
                 ),
-                data=PeerRunData(
+                data=peer.PeerRunData(
                     metrics=tuple(latest.get(row["run_uuid"], ())),
                     params=params.get(row["run_uuid"], ()),
                     tags=tags.get(row["run_uuid"], ()),
                 ),
-                inputs=PeerInputs(
+                inputs=peer.PeerInputs(
                     dataset_inputs=tuple(datasets.get(row["run_uuid"], ())),
                     model_inputs=tuple(models_in.get(row["run_uuid"], ())),
                 ),
-                outputs=PeerOutputs(model_outputs=tuple(models_out.get(row["run_uuid"], ()))),
+                outputs=peer.PeerOutputs(model_outputs=tuple(models_out.get(row["run_uuid"], ()))),
             )
             for row in rows
         ]
 
-    def histories(self, runs: Sequence[PeerRun]) -> Histories:
+    def histories(self, runs: Sequence[peer.PeerRun]) -> Histories:
         """Read the points of all these runs, streamed."""
         found: Histories = {run.run_id: {} for run in runs}
         table = self._tables["metrics"]
@@ -176,7 +157,7 @@ class DatabaseSource:
             raise self._away(error) from None
         return found
 
-    def _datasets(self, ids: Sequence[str]) -> dict[str, list[PeerDatasetInput]]:
+    def _datasets(self, ids: Sequence[str]) -> dict[str, list[peer.PeerDatasetInput]]:
         if not {"inputs", "datasets"} <= self._tables.keys():
             return {}
         inputs, datasets = self._tables["inputs"], self._tables["datasets"]
@@ -189,14 +170,16 @@ class DatabaseSource:
         )
         rows = self._dicts(query)
         tags = self._pairs("input_tags", "input_uuid", [row["input_uuid"] for row in rows], key="name")
-        found: dict[str, list[PeerDatasetInput]] = {}
+        found: dict[str, list[peer.PeerDatasetInput]] = {}
         for row in rows:
             plain = {name.removeprefix("dataset_"): value for name, value in row.items()}
-            entry = PeerDatasetInput(dataset=_record(PeerDataset, plain), tags=tags.get(row["input_uuid"], ()))
+            entry = peer.PeerDatasetInput(
+                dataset=_record(peer.PeerDataset, plain), tags=tags.get(row["input_uuid"], ())
+            )
             found.setdefault(row["destination_id"], []).append(entry)
         return found
 
-    def _links(self, ids: Sequence[str], way: str) -> dict[str, list[PeerModelLink]]:
+    def _links(self, ids: Sequence[str], way: str) -> dict[str, list[peer.PeerModelLink]]:
         if "inputs" not in self._tables:
             return {}
         inputs = self._tables["inputs"]
@@ -205,15 +188,15 @@ class DatabaseSource:
             inputs.c.destination_type == f"MODEL_{way}",
             inputs.c.source_id.in_(ids),
         )
-        found: dict[str, list[PeerModelLink]] = {}
+        found: dict[str, list[peer.PeerModelLink]] = {}
         for row in self._dicts(query):
-            link = PeerModelLink(model_id=str(row["destination_id"]), step=int(row.get("step") or 0))
+            link = peer.PeerModelLink(model_id=str(row["destination_id"]), step=int(row.get("step") or 0))
             found.setdefault(row["source_id"], []).append(link)
         return found
 
     # --- models -----------------------------------------------------------------------------------
 
-    def logged_models(self, experiment: PeerExperiment) -> Iterator[PeerLoggedModel]:
+    def logged_models(self, experiment: peer.PeerExperiment) -> Iterator[peer.PeerLoggedModel]:
         """Yield the logged models, deleted ones too; none before MLflow 3."""
         table = self._tables.get("logged_models")
         if table is None:
@@ -222,11 +205,13 @@ class DatabaseSource:
         ids = [row["model_id"] for row in rows]
         params = self._pairs("logged_model_params", "model_id", ids, key="param_key", value="param_value")
         tags = self._pairs("logged_model_tags", "model_id", ids, key="tag_key", value="tag_value")
-        measured: dict[str, list[PeerMeasured]] = {}
+        measured: dict[str, list[peer.PeerMeasured]] = {}
         for row in self._of("logged_model_metrics", "model_id", ids):
             plain = {name.removeprefix("metric_").removesuffix("_ms"): value for name, value in row.items()}
             plain["value"] = math.nan if plain.get("value") is None else plain["value"]
-            measured.setdefault(row["model_id"], []).append(_record(PeerMeasured, {**plain, "key": row["metric_name"]}))
+            measured.setdefault(row["model_id"], []).append(
+                _record(peer.PeerMeasured, {**plain, "key": row["metric_name"]})
+            )
         for row in rows:
             mine = row["model_id"]
             info = {
@@ -236,30 +221,30 @@ class DatabaseSource:
                 "status": LOGGED_STATUS.get(row["status"], "LOGGED_MODEL_PENDING"),
                 "tags": tags.get(mine, ()),
             }
-            data = PeerLoggedData(params=params.get(mine, ()), metrics=tuple(measured.get(mine, ())))
-            yield PeerLoggedModel(info=_record(PeerLoggedInfo, info), data=data)
+            data = peer.PeerLoggedData(params=params.get(mine, ()), metrics=tuple(measured.get(mine, ())))
+            yield peer.PeerLoggedModel(info=_record(peer.PeerLoggedInfo, info), data=data)
 
-    def models(self) -> Iterator[tuple[PeerModel, Sequence[PeerVersion]]]:
+    def models(self) -> Iterator[tuple[peer.PeerModel, Sequence[peer.PeerVersion]]]:
         """Yield each registered model with its versions; what was deleted is left out."""
         if not {"registered_models", "model_versions"} <= self._tables.keys():
             return
         models, versions = self._tables["registered_models"], self._tables["model_versions"]
         tags = self._pairs("registered_model_tags", "name")
-        aliases: dict[str, list[PeerAlias]] = {}
+        aliases: dict[str, list[peer.PeerAlias]] = {}
         for row in self._of("registered_model_aliases", "name", None):
-            aliases.setdefault(row["name"], []).append(PeerAlias(alias=row["alias"], version=str(row["version"])))
-        marks: dict[tuple[str, int], list[PeerTag]] = {}
+            aliases.setdefault(row["name"], []).append(peer.PeerAlias(alias=row["alias"], version=str(row["version"])))
+        marks: dict[tuple[str, int], list[peer.PeerTag]] = {}
         for row in self._of("model_version_tags", "name", None):
-            marks.setdefault((row["name"], row["version"]), []).append(_record(PeerTag, row))
+            marks.setdefault((row["name"], row["version"]), []).append(_record(peer.PeerTag, row))
         for row in self._dicts(select(models).order_by(models.c.name)):
             name = row["name"]
             mine = {**_times(row), "tags": tags.get(name, ()), "aliases": tuple(aliases.get(name, ()))}
             there = self._dicts(select(versions).where(versions.c.name == name).order_by(versions.c.version))
             yield (
-                _record(PeerModel, mine),
+                _record(peer.PeerModel, mine),
                 [
                     _record(
-                        PeerVersion,
+                        peer.PeerVersion,
                         {
                             **_times(each),
                             "version": str(each["version"]),
@@ -317,10 +302,10 @@ class DatabaseSource:
 
     def _pairs(
         self, table: str, column: str, ids: Iterable[Any] | None = None, *, key: str = "key", value: str = "value"
-    ) -> dict[Any, tuple[PeerTag, ...]]:
-        found: dict[Any, list[PeerTag]] = {}
+    ) -> dict[Any, tuple[peer.PeerTag, ...]]:
+        found: dict[Any, list[peer.PeerTag]] = {}
         for row in self._of(table, column, ids):
-            found.setdefault(row[column], []).append(PeerTag(key=str(row[key]), value=str(row.get(value, ""))))
+            found.setdefault(row[column], []).append(peer.PeerTag(key=str(row[key]), value=str(row.get(value, ""))))
         return {owner: tuple(pairs) for owner, pairs in found.items()}
 
     def count(self, table: str, *where: ColumnElement[bool]) -> int:
@@ -369,8 +354,8 @@ def _record(kind: type[T], row: dict[str, Any]) -> T:
         raise HeadwayError("the database has a row that is not MLflow's", cause=str(error)) from None
 
 
-def _point(row: dict[str, Any]) -> PeerPoint:
-    return _record(PeerPoint, {**row, "value": math.nan if row.get("is_nan") else row.get("value")})
+def _point(row: dict[str, Any]) -> peer.PeerPoint:
+    return _record(peer.PeerPoint, {**row, "value": math.nan if row.get("is_nan") else row.get("value")})
 
 
 def _times(row: dict[str, Any]) -> dict[str, Any]:

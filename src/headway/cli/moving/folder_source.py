@@ -15,26 +15,7 @@ from ruamel.yaml.error import YAMLError
 from headway.cli.moving.local_files import LocalFiles
 from headway.cli.moving.source import Columns, Histories
 from headway.errors import HeadwayError, TooLarge, UsageError
-from headway.tracking.peer.model import (
-    PeerAlias,
-    PeerDataset,
-    PeerDatasetInput,
-    PeerExperiment,
-    PeerInputs,
-    PeerLoggedData,
-    PeerLoggedInfo,
-    PeerLoggedModel,
-    PeerMeasured,
-    PeerModel,
-    PeerModelLink,
-    PeerOutputs,
-    PeerPoint,
-    PeerRun,
-    PeerRunData,
-    PeerRunInfo,
-    PeerTag,
-    PeerVersion,
-)
+from headway.tracking.peer import model as peer
 
 T = TypeVar("T")
 _PAGE = 200
@@ -66,17 +47,17 @@ class FolderSource:
         """Say what it is."""
         return f"MLflow file store {self.name}"
 
-    def experiments(self) -> list[PeerExperiment]:
+    def experiments(self) -> list[peer.PeerExperiment]:
         """Return every experiment, those in the trash too."""
         found = []
         for place in self._places.values():
             meta = {**_yaml(place / _META), "experiment_id": place.name, "tags": _pairs(place / "tags")}
-            found.append(_record(PeerExperiment, meta, place))
+            found.append(_record(peer.PeerExperiment, meta, place))
         return sorted(found, key=lambda each: (each.creation_time or 0, each.experiment_id))
 
-    def run_pages(self, experiment: PeerExperiment) -> Iterator[Sequence[PeerRun]]:
+    def run_pages(self, experiment: peer.PeerExperiment) -> Iterator[Sequence[peer.PeerRun]]:
         """Yield the runs, some at a time."""
-        page: list[PeerRun] = []
+        page: list[peer.PeerRun] = []
         for place in _folders(self._places[experiment.experiment_id]):
             if (place / _META).is_file() and place.name not in {"tags", "datasets", "models", "traces"}:
                 page.append(self._run(place, experiment))
@@ -86,35 +67,35 @@ class FolderSource:
         if page:
             yield page
 
-    def _run(self, place: Path, experiment: PeerExperiment) -> PeerRun:
+    def _run(self, place: Path, experiment: peer.PeerExperiment) -> peer.PeerRun:
         meta = _yaml(place / _META)
         names = {"run_id": place.name, "experiment_id": experiment.experiment_id, "tags": ()}
         status = meta.get("status")
-        info = _record(PeerRunInfo, {**meta, **names, "status": _RUN_STATUS.get(str(status), str(status))}, place)
+        info = _record(peer.PeerRunInfo, {**meta, **names, "status": _RUN_STATUS.get(str(status), str(status))}, place)
         metrics = []
         for key, path in _named_files(place / "metrics"):
             points = list(_points(path))
             if points:
                 stamp, step, value = max(points, key=lambda each: (each[1], each[0]))
-                metrics.append(PeerPoint(key=key, value=value, timestamp=stamp, step=step))
-        return PeerRun(
+                metrics.append(peer.PeerPoint(key=key, value=value, timestamp=stamp, step=step))
+        return peer.PeerRun(
             info=info,
-            data=PeerRunData(metrics=tuple(metrics), params=_pairs(place / "params"), tags=_pairs(place / "tags")),
-            inputs=PeerInputs(
+            data=peer.PeerRunData(metrics=tuple(metrics), params=_pairs(place / "params"), tags=_pairs(place / "tags")),
+            inputs=peer.PeerInputs(
                 dataset_inputs=tuple(self._datasets(place)), model_inputs=_links(place / "inputs", "RUN_INPUT")
             ),
-            outputs=PeerOutputs(model_outputs=_links(place / "outputs", "RUN_OUTPUT")),
+            outputs=peer.PeerOutputs(model_outputs=_links(place / "outputs", "RUN_OUTPUT")),
         )
 
-    def _datasets(self, place: Path) -> Iterator[PeerDatasetInput]:
+    def _datasets(self, place: Path) -> Iterator[peer.PeerDatasetInput]:
         for folder in _folders(place / "inputs"):
             meta = _yaml(folder / _META)
             described = place.parent / "datasets" / str(meta.get("source_id", "")).replace("/", "_") / _META
             if meta.get("source_type") == "DATASET" and described.is_file():
-                tags = tuple(PeerTag(key=str(k), value=str(v)) for k, v in (meta.get("tags") or {}).items())
-                yield PeerDatasetInput(dataset=_record(PeerDataset, _yaml(described), described), tags=tags)
+                tags = tuple(peer.PeerTag(key=str(k), value=str(v)) for k, v in (meta.get("tags") or {}).items())
+                yield peer.PeerDatasetInput(dataset=_record(peer.PeerDataset, _yaml(described), described), tags=tags)
 
-    def histories(self, runs: Sequence[PeerRun]) -> Histories:
+    def histories(self, runs: Sequence[peer.PeerRun]) -> Histories:
         """Read every line of every metric."""
         found: Histories = {}
         for run in runs:
@@ -125,7 +106,7 @@ class FolderSource:
                     columns.add(stamp, step, value)
         return found
 
-    def logged_models(self, experiment: PeerExperiment) -> Iterator[PeerLoggedModel]:
+    def logged_models(self, experiment: peer.PeerExperiment) -> Iterator[peer.PeerLoggedModel]:
         """Yield the logged models, deleted ones too."""
         for place in _folders(self._places[experiment.experiment_id] / "models"):
             meta = _yaml(place / _META)
@@ -140,16 +121,17 @@ class FolderSource:
                 "tags": _pairs(place / "tags"),
             }
             measured = tuple(point for key, path in _named_files(place / "metrics") for point in _measured(key, path))
-            data = PeerLoggedData(params=_pairs(place / "params"), metrics=measured)
-            yield PeerLoggedModel(info=_record(PeerLoggedInfo, info, place), data=data)
+            data = peer.PeerLoggedData(params=_pairs(place / "params"), metrics=measured)
+            yield peer.PeerLoggedModel(info=_record(peer.PeerLoggedInfo, info, place), data=data)
 
-    def models(self) -> Iterator[tuple[PeerModel, Sequence[PeerVersion]]]:
+    def models(self) -> Iterator[tuple[peer.PeerModel, Sequence[peer.PeerVersion]]]:
         """Yield each registered model with its versions."""
         for place in _folders(self._root / "models"):
             if not (place / _META).is_file():
                 continue
             aliases = tuple(
-                PeerAlias(alias=name, version=_text(path).strip()) for name, path in _named_files(place / "aliases")
+                peer.PeerAlias(alias=name, version=_text(path).strip())
+                for name, path in _named_files(place / "aliases")
             )
             meta = {
                 **_times(_yaml(place / _META)),
@@ -159,7 +141,7 @@ class FolderSource:
             }
             versions = [
                 _record(
-                    PeerVersion,
+                    peer.PeerVersion,
                     {**_times(_yaml(each / _META)), "name": place.name, "tags": _pairs(each / "tags")},
                     each,
                 )
@@ -167,7 +149,7 @@ class FolderSource:
                 if each.name.startswith("version-") and (each / _META).is_file()
             ]
             kept = [each for each in versions if each.current_stage != "Deleted_Internal"]
-            yield _record(PeerModel, meta, place), sorted(kept, key=lambda each: int(each.version))
+            yield _record(peer.PeerModel, meta, place), sorted(kept, key=lambda each: int(each.version))
 
     def _experiment_folders(self) -> Iterator[Path]:
         for above in (self._root, self._root / _TRASH):
@@ -193,18 +175,18 @@ def _named_files(place: Path) -> Iterator[tuple[str, Path]]:
                 yield path.relative_to(place).as_posix(), path
 
 
-def _pairs(place: Path) -> tuple[PeerTag, ...]:
-    return tuple(PeerTag(key=key, value=_text(path)) for key, path in _named_files(place))
+def _pairs(place: Path) -> tuple[peer.PeerTag, ...]:
+    return tuple(peer.PeerTag(key=key, value=_text(path)) for key, path in _named_files(place))
 
 
-def _links(place: Path, kind: str) -> tuple[PeerModelLink, ...]:
+def _links(place: Path, kind: str) -> tuple[peer.PeerModelLink, ...]:
     found = []
     for folder in _folders(place):
         meta = _yaml(folder / _META)
         if meta.get("source_type") == kind:
             step = meta.get("step")
             found.append(
-                PeerModelLink(model_id=str(meta.get("destination_id")), step=step if isinstance(step, int) else 0)
+                peer.PeerModelLink(model_id=str(meta.get("destination_id")), step=step if isinstance(step, int) else 0)
             )
     return tuple(found)
 
@@ -215,11 +197,11 @@ def _points(path: Path) -> Iterator[tuple[int, int, float]]:
         yield int(words[0]), int(words[2]) if len(words) > 2 else 0, float(words[1])
 
 
-def _measured(key: str, path: Path) -> Iterator[PeerMeasured]:
+def _measured(key: str, path: Path) -> Iterator[peer.PeerMeasured]:
     """Yield the lines `timestamp value step run [dataset digest]` of a logged model's metric."""
     for words in _lines(path):
         run, name, digest = (*words[3:6], "", "", "")[:3]
-        yield PeerMeasured(
+        yield peer.PeerMeasured(
             key=key,
             value=float(words[1]),
             timestamp=int(words[0]),
