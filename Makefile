@@ -142,7 +142,17 @@ golden: setup-dev ## rewrite the golden files; read the diff
 	$(UV) pip install --quiet --python .bench/bin/python --constraint requirements/dev.txt 'psycopg[binary]'
 	@touch $@
 
-.PHONY: bench-tracking bench-tracking-postgres
+# The newest MLflow as a wheel over the dependencies of the one that the tests use: it does not install whole.
+.bench/mlflow-3.18/.ready: $(VENV)/.dev
+	$(UV) venv --quiet --clear --python $(BIN)/python .bench/mlflow-3.18
+	$(UV) pip install --quiet --python .bench/mlflow-3.18/bin/python --no-deps mlflow==3.18.0
+	$(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))' >.bench/mlflow-3.18/lib/python3.11/site-packages/dependencies.pth
+	@touch $@
+
+.PHONY: bench-tracking bench-tracking-newest bench-tracking-postgres
+bench-tracking-newest: setup-dev .bench/.ready .bench/mlflow-3.18/.ready ## the same beside MLflow 3.18.0
+	$(BIN)/python bench/tracking/run.py --headway .bench/bin/headway --mlflow .bench/mlflow-3.18/bin/python --table mlflow-3.18
+
 bench-tracking: setup-dev .bench/.ready ## Headway beside a real MLflow server on SQLite, about 12 minutes
 	$(BIN)/python bench/tracking/run.py --headway .bench/bin/headway
 

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
 HERE = Path(__file__).parent
 PAGE = HERE.parent.parent / "docs" / "explanation" / "speed.md"
+_PLACES = frozenset({"page", "table", "mlflow", "headway"})
 SCENARIOS = ("create_run", "log_metric", "log_batch", "populate", "search", "history", "artifacts", "client")
 
 
@@ -55,14 +56,15 @@ def main() -> int:
             "python": f"Python {platform.python_version()}",
             "load_before": load(),
         },
-        "settings": {name: value for name, value in vars(args).items() if name not in ("page", "mlflow", "headway")},
+        "settings": {
+            name: value for name, value in vars(args).items() if name not in ("page", "table", "mlflow", "headway")
+        },
     }
     with tempfile.TemporaryDirectory(prefix="bench-tracking-") as name:
         room = Path(name)
         _say("the machine's limits", report.setdefault("limits", _limits(room, args)))
-        with _both(
-            room, postgres, (args.mlflow, str(Path(args.headway).absolute())), "" if args.uvloop else PLAIN
-        ) as servers:
+        programs = args.mlflow, str(Path(args.headway).absolute())
+        with _both(room, postgres, programs, "" if args.uvloop else PLAIN) as servers:
             _measure(servers, args, report)
     report["judged"] = judged(report["mlflow"], report["headway"])
     report["machine"]["load_after"] = load()
@@ -88,6 +90,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument(
         "--uvloop", action="store_true", help="give MLflow uvloop and httptools, which it does not bring"
     )
+    parser.add_argument("--table", help="the page's table that takes the result (default: the database's)")
     parser.add_argument("--no-page", dest="page", action="store_false", help="leave the page as it is")
     return parser.parse_args()
 
@@ -137,12 +140,12 @@ def _write(report: dict[str, Any], args: argparse.Namespace) -> None:
     folder = HERE / "results"
     folder.mkdir(exist_ok=True)
     stamp = report["started"].replace(":", "").replace("-", "")
-    path = folder / f"{stamp}-{args.database}.json"
+    path = folder / f"{stamp}-{args.table or args.database}.json"
     path.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
     text = markdown(report)
     print(f"\n{text}\n{path}: {report['seconds']} s")
     if args.page:
-        put_table(PAGE, args.database, text)
+        put_table(PAGE, args.table or args.database, text)
 
 
 def put_table(page: Path, name: str, table: str) -> None:
