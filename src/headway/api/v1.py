@@ -7,6 +7,7 @@ from starlette.routing import Route
 from headway.api import about, changes, commands, deployments, jobs, models, people, rehearsals, runs, secrets, trash
 from headway.api.answers import Handler, route
 from headway.api.attempts import attempt_routes
+from headway.api.endpoints import endpoint_routes
 from headway.api.imports import import_routes
 from headway.app import App
 from headway.auth.model import Role
@@ -77,7 +78,12 @@ _TABLE: tuple[tuple[str, str, Role, Handler], ...] = (
 
 def api_routes(app: App, writer: Writer | None = None) -> list[Route]:
     """Return every route with the role that it needs; what moves in is written by the process's writer."""
-    return [*(route(app, *each) for each in _TABLE), *import_routes(app, writer), *attempt_routes(app)]
+    return [
+        *(route(app, *each) for each in _TABLE),
+        *import_routes(app, writer),
+        *attempt_routes(app),
+        *endpoint_routes(app),
+    ]
 
 
 def absent_routes(app: App) -> list[Route]:

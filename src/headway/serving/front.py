@@ -6,6 +6,7 @@ It is detached from the server and outlives it. The folder is the whole interfac
     in_force.json   the routes in force, taken up again after a restart
     observed.json   what is seen, twice a second
     port            the port, chosen once and kept
+    draining        there = answers close their connections, because the process will end
     lock            held for the life of the process: there is at most one
     endpoint.log    what the scorers say; two files of bounded size
 """
@@ -49,14 +50,16 @@ class Options:
     limits: Limits = field(default_factory=Limits)
     host: str = "127.0.0.1"
     keep_predictions_days: int = 30
+    echo: bool = False  # the log on standard output too, where a cluster looks for it
 
 
 class Log:
     """endpoint.log, moved aside to endpoint.log.1 when it is full."""
 
-    def __init__(self, path: Path) -> None:
-        """Append to `path`."""
+    def __init__(self, path: Path, *, echo: bool = False) -> None:
+        """Append to `path`, and to standard output."""
         self.path = path
+        self._echo = echo
         self._stream = path.open("ab", buffering=0)
         self._size = path.stat().st_size
 
@@ -69,6 +72,9 @@ class Log:
             self._stream = self.path.open("ab", buffering=0)
             self._size = 0
         self._size += len(data)
+        if self._echo:
+            sys.stdout.buffer.write(data)
+            sys.stdout.buffer.flush()
         with contextlib.suppress(OSError):  # a full disk must not stop the answers
             self._stream.write(data)
 
@@ -80,7 +86,7 @@ class Front:
         """Read the options; nothing runs yet."""
         self.folder = folder
         self.options = read_record(folder / "launch.json", Options) or Options()
-        self.log = Log(folder / "endpoint.log")
+        self.log = Log(folder / "endpoint.log", echo=self.options.echo)
         self.endpoint = Endpoint(self.options.launch, self.log)
         self.predictions = PredictionLog(folder / "predictions")
         self.url = ""
@@ -116,7 +122,7 @@ class Front:
         server = uvicorn.Server(config)
         self.log(f"listening on {self.url}, process {os.getpid()}")
         serving = asyncio.create_task(server.serve(sockets=[listener]))
-        await self._watch(serving)
+        await self._watch(serving, app)
         server.should_exit = True
         await serving
         await self.endpoint.close()
@@ -141,7 +147,7 @@ class Front:
         self.url = f"http://{self.options.host}:{number}"
         return listener
 
-    async def _watch(self, serving: asyncio.Task[None]) -> None:
+    async def _watch(self, serving: asyncio.Task[None], app: Rest) -> None:
         loop = asyncio.get_running_loop()
         report_at = prune_at = loop.time()
         while not serving.done() and self._look():
@@ -153,6 +159,7 @@ class Front:
                 prune_at = loop.time() + _PRUNE_EVERY
                 keep = timedelta(days=self.options.keep_predictions_days)
                 await asyncio.to_thread(self.predictions.prune, datetime.now(UTC) - keep)
+            app.is_closing = (self.folder / "draining").exists()
             await asyncio.sleep(_POLL)
 
     def _look(self) -> bool:

@@ -25,7 +25,7 @@ _SEGMENT_BYTES = 64 << 20
 _MOST_WAITING = 20_000
 _ULID = re.compile(r"[0-7][0-9A-HJKMNP-TV-Z]{25}\Z")
 _CROCKFORD = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
-_SEGMENT = re.compile(r"\d{8}T\d{2}-\d{4}\.jsonl\Z")
+_SEGMENT = re.compile(r"\d{8}T\d{2}-\d{4}(-[0-9a-f]{8})?\.jsonl\Z")  # with the pod that wrote it, where pods do
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -84,6 +84,7 @@ class Rest:
         self.endpoint = endpoint
         self.log = log
         self.limits = limits
+        self.is_closing = False  # callers are told to connect anew, where another process answers
         self._sampled = 0.0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -108,6 +109,8 @@ class Rest:
             (b"x-request-id", request_id.encode()),
             *answer.headers,
         ]
+        if self.is_closing:
+            out.append((b"connection", b"close"))
         if call.version:
             out.append((b"x-model-version", str(call.version).encode()))
         await send({"type": "http.response.start", "status": answer.status, "headers": out})

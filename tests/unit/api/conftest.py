@@ -67,6 +67,8 @@ class Api:
             "token",
             "purge",
             "attempt",
+            "pod",
+            "digest",
         )
         return path.format(**places, **dict.fromkeys(names, "nothing"))
 
