@@ -30,20 +30,25 @@ def kubectl(*words: str) -> str:
 
 def elsewhere(rules: str) -> str:
     """Two lines make the project one of the cluster."""
-    rules = rules.replace("deploy:\n", "deploy:\n  target: kubernetes\n")
-    return f"{rules}\nengine: {{type: kubernetes, namespace: {NAMESPACE}}}\n"
+    rules = rules.replace("  type: local\n", f"  type: kubernetes\n  namespace: {NAMESPACE}\n")
+    return rules.replace("deploy:\n", "deploy:\n  target: kubernetes\n")
 
 
 def prepare(host: str, port: int) -> None:
     """A namespace with the rights of deploy/kubernetes, and the server's settings."""
     kubectl("create", "namespace", NAMESPACE)
+    room = Path(os.environ.get("HEADWAY_DEMO", ROOT / ".demo-kubernetes"))
+    cache = room / "cache"  # a folder of the node, which is this machine; elsewhere a claim that many nodes may mount
+    cache.mkdir(parents=True, exist_ok=True)
+    os.chown(cache, 10001, 10001)  # whom the image runs as
     os.environ.update(
-        HEADWAY_DEMO=os.environ.get("HEADWAY_DEMO", str(ROOT / ".demo-kubernetes")),
+        HEADWAY_DEMO=str(room),
         HEADWAY_PUBLIC_URL="https://headway.example.com",  # where a server of yours has a proxy that speaks TLS
         HEADWAY_KUBERNETES_NAMESPACES=NAMESPACE,
         HEADWAY_KUBERNETES_IMAGE="localhost/headway:test",
         HEADWAY_KUBERNETES_SERVER_URL=f"http://{host}:{port}",
         HEADWAY_KUBERNETES_KUBECONFIG=os.environ["KUBECONFIG"],
+        HEADWAY_KUBERNETES_CACHE=f"host:{cache}",
         HEADWAY_KUBERNETES_PROXY=os.environ["HEADWAY_TEST_PROXY"],
         HEADWAY_KUBERNETES_NO_PROXY=host,
     )

@@ -4,9 +4,48 @@ from __future__ import annotations
 
 import asyncio
 import re
+import socket
 import sys
 
 WANTED = re.compile(rb"CONNECT ([A-Za-z0-9.-]+):443 ")
+
+
+class Names:
+    """Addresses, each asked for once at a time: a hundred questions at once are more than some name servers answer."""
+
+    def __init__(self) -> None:
+        self._found: dict[str, asyncio.Task[str]] = {}
+
+    async def address(self, host: str) -> str:
+        """The first address of a host, kept until a connection to it fails."""
+        if host not in self._found:
+            self._found[host] = asyncio.create_task(self._ask(host))
+        try:
+            return await self._found[host]
+        except OSError:
+            self._found.pop(host, None)
+            raise
+
+    async def _ask(self, host: str) -> str:
+        found = await asyncio.get_running_loop().getaddrinfo(host, 443, type=socket.SOCK_STREAM)
+        return str(found[0][4][0])
+
+    def forget(self, host: str) -> None:
+        """Ask again the next time."""
+        self._found.pop(host, None)
+
+
+NAMES = Names()
+
+
+async def connect(host: str) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    """A connection to the host's port 443."""
+    address = await NAMES.address(host)
+    try:
+        return await asyncio.wait_for(asyncio.open_connection(address, 443), 30)
+    except OSError:
+        NAMES.forget(host)
+        raise
 
 
 async def pass_on(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -26,7 +65,7 @@ async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> N
     try:
         request = await reader.readuntil(b"\r\n\r\n")
         host = WANTED.match(request)[1].decode()  # type: ignore[index]  # another request is a TypeError
-        far_reader, far_writer = await asyncio.wait_for(asyncio.open_connection(host, 443), 30)
+        far_reader, far_writer = await connect(host)
     except (OSError, TypeError, asyncio.IncompleteReadError, asyncio.LimitOverrunError):
         writer.write(b"HTTP/1.1 502 Bad Gateway\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
         writer.close()
@@ -37,7 +76,7 @@ async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> N
 
 async def listen(address: str, port: int) -> None:
     """Until the process is ended."""
-    server = await asyncio.start_server(serve, address, port)
+    server = await asyncio.start_server(serve, address, port, backlog=1000)
     await server.serve_forever()
 
 
