@@ -25,6 +25,7 @@ from headway.ids import new_id
 from headway.sandbox.inside.archive import BadArchive, Limits, TooMuch, unpack
 
 SOURCE, STARTED, LOG, OUTPUTS, EXIT, STOP = "source.tar", "started", "log", "out", "exit.json", "stop"
+ORDERED = "elsewhere.json"  # what was ordered of an engine that runs the attempt elsewhere
 REFUSED = "out.refused"  # why the outputs that came were not taken: what the task then fails with
 MOST_LOG = 1 << 20  # bytes of one piece of a log
 _SLACK = 1 << 20  # for the mark with which a supervisor ends a log that is too long

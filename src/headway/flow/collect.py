@@ -14,6 +14,7 @@ from headway.auth.tokens import TokenStore
 from headway.blobs.content import store_tree
 from headway.clock import to_millis
 from headway.engines.base import AttemptSpec
+from headway.engines.delivered import ORDERED, OUTPUTS, REFUSED
 from headway.errors import HeadwayError, NotFound, Refused, UsageError
 from headway.flow.prepare import read_spec, why_not
 from headway.jobs import advance
@@ -102,12 +103,14 @@ def collect(app: App, task_id: str) -> None:
 
 
 def own_folder(spec: AttemptSpec) -> Path:
-    """Return the folder in which the code stood.
+    """Return the folder in which the code stood; of an attempt that ran elsewhere, what was brought of it.
 
     Raises:
         Refused: the code has put a link in its place, by which we would read whatever the link names.
     """
     folder, top = Path(spec.cwd), Path(spec.directory)
+    if (top / ORDERED).exists():
+        return top / OUTPUTS
     for each in (folder, *folder.parents):
         if each == top:
             return folder
@@ -129,6 +132,9 @@ def _logged(spec: AttemptSpec) -> Logged:
 def _outputs(app: App, plan: Plan, name: str, spec: AttemptSpec) -> tuple[OutputFile, ...]:
     wanted = next(planned.spec.outputs for planned in plan.tasks if planned.spec.name == name)
     folder = own_folder(spec)
+    refused = Path(spec.directory) / REFUSED
+    if refused.exists():
+        raise UsageError(refused.read_text(encoding="utf-8", errors="replace"))
     for path in wanted:
         found = folder / path
         if not found.exists() or found.is_symlink():

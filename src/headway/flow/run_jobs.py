@@ -53,17 +53,23 @@ def adopt(app: App) -> int:
 
 
 def _observe(app: App, live: list[Attempt]) -> None:
+    if not live:
+        return
+    with app.database.read() as tx:
+        said = JobStore(tx).reasons(attempt.task_id for attempt in live)
     for attempt in live:
         try:
-            _observe_one(app, attempt)
+            _observe_one(app, attempt, said=said.get(attempt.task_id, ""))
         except Exception:  # noqa: BLE001  # one attempt that cannot be looked at must not hold up all others
             logger().exception("attempt cannot be looked at", attempt=attempt.id)
 
 
-def _observe_one(app: App, attempt: Attempt) -> None:
+def _observe_one(app: App, attempt: Attempt, *, said: str) -> None:
     engine = app.engine(attempt.engine)
     # Without a handle it is recorded, and perhaps never started: the launch protocol admits one start only.
     seen: Observation = Starting() if attempt.handle is None else engine.observe(attempt.handle)
+    if isinstance(seen, Starting | Alive) and seen.why != said:
+        _note(app, attempt, seen.why)
     if isinstance(seen, Starting):
         failed = _start(app, attempt)
         if failed is None:
@@ -74,6 +80,14 @@ def _observe_one(app: App, attempt: Attempt) -> None:
     if isinstance(seen, Exited | Lost):
         close_attempt(app, attempt, is_good=isinstance(seen, Exited) and seen.exit_code == 0 and not seen.reason)
     _write(app, attempt, seen)
+
+
+def _note(app: App, attempt: Attempt, why: str) -> None:
+    """Say what a running task waits for, or that it does not wait any more."""
+    with app.database.write() as tx:
+        task = JobStore(tx).task(attempt.task_id)
+        if task.state is TaskState.RUNNING:
+            advance.note(tx, task, why)
 
 
 def _start(app: App, attempt: Attempt) -> Exited | None:

@@ -338,7 +338,8 @@ def _exit_reason(seen: Exited) -> str:
         "isolation": "could not be isolated as required",
         "launch": "could not be started",
     }
-    return words.get(seen.reason, seen.reason or f"exit code {seen.exit_code}")
+    told = words.get(seen.reason, seen.reason or f"exit code {seen.exit_code}")
+    return f"{told}; {seen.detail}" if seen.detail else told
 
 
 def _ended(

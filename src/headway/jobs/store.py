@@ -75,6 +75,12 @@ class JobStore:
             raise NotFound(f"there is no task {task_id}")
         return _convert(row, Task)
 
+    def reasons(self, task_ids: Iterable[str]) -> dict[str, str]:
+        """Return what is said of these tasks at present, by task."""
+        task = schema.task.c
+        query = select(task.id, task.reason).where(task.id.in_(list(task_ids)))
+        return {row.id: row.reason for row in self._tx.execute(query)}
+
     def task_of_run(self, run_id: str) -> Task | None:
         """Return the task that a run belongs to, the one that ran it rather than one that reused it."""
         query = select(*_TASK).where(schema.task.c.run_id == run_id).order_by(schema.task.c.id).limit(1)

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from headway.engines.base import Alive, AttemptSpec, Isolation, LogLine, Lost, Observation, Starting
-from headway.engines.delivered import LOG, SOURCE, STOP
+from headway.engines.delivered import LOG, ORDERED, SOURCE, STOP
 from headway.engines.kubernetes.documents import job_document, secret_document, server_label
 from headway.engines.kubernetes.folder import AttemptFolder, Ordered, exited
 from headway.engines.kubernetes.keeper import Keeper
@@ -94,7 +94,7 @@ class KubernetesEngine:
 
     def handles(self) -> Iterable[str]:
         """Return the name of every folder that was ordered here."""
-        return sorted(found.parent.name for found in self._root.glob("*/kubernetes.json"))
+        return sorted(found.parent.name for found in self._root.glob(f"*/{ORDERED}"))
 
     def close(self) -> None:
         """Stop looking; what runs goes on, and the next engine over this folder finds it."""

@@ -11,9 +11,8 @@ from typing import Any
 import msgspec
 
 from headway.engines.base import Exited, Isolation, Lost
-from headway.engines.delivered import EXIT, LOG, STARTED, STOP
+from headway.engines.delivered import EXIT, LOG, ORDERED, STARTED, STOP
 
-ORDERED = "kubernetes.json"
 CREATED = "job.json"
 VERDICT = "verdict.json"
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from headway.engines.base import Exited, Isolation, Lost
+from headway.engines.delivered import ORDERED
 from headway.engines.kubernetes.documents import ENVIRONMENT, SOURCE, STEP, job_name, selector
 from headway.engines.kubernetes.ends import NOT_STARTED
 from headway.engines.kubernetes.folder import AttemptFolder, Created
@@ -121,7 +122,7 @@ class Keeper:
 
     def _scan(self) -> None:
         """Find what an earlier process ordered, and forget what was removed."""
-        for found in self._root.glob("*/kubernetes.json"):
+        for found in self._root.glob(f"*/{ORDERED}"):
             name = found.parent.name
             with self._lock:
                 self._cared.setdefault(name, _Care(AttemptFolder(found.parent)))

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from headway.settings import KubernetesSettings
 
 POD_ROOT = "/headway"
 ATTEMPT = f"{POD_ROOT}/attempt"
@@ -56,3 +60,28 @@ class KubernetesOptions:
     def allows(self, namespace: str) -> bool:
         """Whether a project may have its pods there."""
         return namespace == self.namespace or namespace in self.namespaces
+
+
+def options_from(settings: KubernetesSettings) -> KubernetesOptions:
+    """Return what the operator's settings say; they were checked when they were read."""
+    kind, _, place = settings.cache.partition(":")
+    proxies = dict.fromkeys(("HTTPS_PROXY", "HTTP_PROXY"), settings.proxy)
+    variables = {"UV_DEFAULT_INDEX": settings.index_url, **proxies, "NO_PROXY": settings.no_proxy}
+    return KubernetesOptions(
+        image=settings.image,
+        server_url=settings.server_url.rstrip("/"),
+        namespace=settings.namespaces[0],
+        namespaces=settings.namespaces,
+        cache=Cache(claim=place if kind == "claim" else "", host_path=place if kind == "host" else ""),
+        index_variables={name: value for name, value in variables.items() if value},
+        index_secret=settings.index_secret,
+        pull_policy=settings.pull_policy,
+        pull_secret=settings.pull_secret,
+        runtime_class=settings.runtime_class,
+        node_selector=dict(each.split("=", 1) for each in settings.node_selector),
+        accelerators=dict(each.split("=", 1) for each in settings.accelerators),
+        accelerator_resource=settings.accelerator_resource,
+        enforces_network=settings.enforces_network,
+        pending_seconds=settings.pending_minutes * 60.0,
+        step_memory_mb=settings.step_memory_mb,
+    )
