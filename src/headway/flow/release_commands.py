@@ -68,7 +68,7 @@ def deploy(app: App, command: Command) -> str:
             f"with {needed}, through target {spec.target}"
         )
     app.target(spec.target)
-    _check_owner(app, deployment_name(found.job.project, environment), command.repo_id)
+    _check_owner(app, found.job.project, environment, command.repo_id)
     version = register_model(app, found.job, found.plan, found.result, actor=command.actor)
     check_digest(app.artifacts, version.source, version.digest)
     release = Release(
@@ -122,18 +122,25 @@ def _check_still_head(app: App, command: Command) -> None:
 def _end_older(tx: Connection, newer: Release, actor: str) -> None:
     """End what still waits for the same environment: an approval given late must not put an old version back."""
     for older in ReleaseStore(tx).unfinished():
-        is_same = (older.project, older.environment) == (newer.project, newer.environment)
+        place = (newer.repo_id, newer.project, newer.environment)
+        is_same = (older.repo_id, older.project, older.environment) == place
         is_waiting = older.state in (ReleaseState.PENDING, ReleaseState.STAGING, ReleaseState.WAITING)
         if is_same and is_waiting and older.command_id != newer.command_id:
             reason = f"superseded by the release of {newer.model} v{newer.version}"
             refuse(tx, older, actor=actor, reason=reason, now=newer.created_at)
 
 
-def _check_owner(app: App, name: str, repo_id: str) -> None:
-    """Deployments go by the project's name: two repositories must not move each other's."""
+def _check_owner(app: App, project: str, environment: str, repo_id: str) -> None:
+    """Deployments go by the project's name: two repositories must not move each other's, nor what waits to be one."""
+    name = deployment_name(project, environment)
     with app.database.read() as tx:
         kept = DeploymentStore(tx).get(name)
-    if kept is not None and kept.repo_id != repo_id:
+        waiting = [
+            each.repo_id
+            for each in ReleaseStore(tx).unfinished()
+            if (each.project, each.environment) == (project, environment)
+        ]
+    if (kept is not None and kept.repo_id != repo_id) or any(each != repo_id for each in waiting):
         raise Conflict(
             f"{name} belongs to another repository",
             cause="a deployment is called after its project, and both repositories have one of that name",
@@ -307,10 +314,12 @@ def rollback(app: App, command: Command) -> str:
     now = app.clock.now()
     if command.dry_run:
         return f"would take {name} back to the version before"
-    _check_owner(app, name, command.repo_id)
+    _check_owner(app, project, environment, command.repo_id)
     with app.database.read() as tx:
         earlier = ReleaseStore(tx).find(
-            schema.release.c.project == project, schema.release.c.environment == environment
+            schema.release.c.repo_id == command.repo_id,
+            schema.release.c.project == project,
+            schema.release.c.environment == environment,
         )
     moving = next((each for each in earlier if each.state in (ReleaseState.LOADING, ReleaseState.CANARY)), None)
     reason = f"rolled back by {command.actor}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +14,11 @@ from fakes.story import CONFIG, Story
 from headway.auth.secrets import SecretStore
 from headway.commands.model import Command, CommandState, Verb
 from headway.db import schema
-from headway.flow import dispatch, intake
+from headway.flow import dispatch, intake, release_commands
 from headway.flow.results import JobResults
 from headway.jobs.store import JobStore
 from headway.projects.model import DeploySpec
-from headway.serving.model import Deployment, Route
+from headway.serving.model import Deployment, Release, ReleaseState, Route
 from headway.serving.store import DeploymentStore, ReleaseStore
 
 
@@ -139,6 +140,41 @@ def test_a_rollback_to_no_version_is_refused(tmp_path: Path, version: str) -> No
 def test_a_deployment_of_another_repository_is_not_rolled_back(tmp_path: Path) -> None:
     story = _with_deploy(tmp_path)
     _deployed(story, repo_id="another")
+    command = story.command(Verb.ROLLBACK)
+    dispatch.step(story.app, story.background)
+    assert "belongs to another repository" in story.answer(command).answer
+    story.close()
+
+
+def test_what_waits_to_be_another_repository_s_deployment_is_not_touched(tmp_path: Path) -> None:
+    """Two repositories may each have a project of one name: whoever asked first keeps the place."""
+    story = _with_deploy(tmp_path)
+    waits = Release(
+        id="waits",
+        project="flights",
+        repo_id="another",
+        environment="production",
+        model="flights",
+        version=1,
+        previous=None,
+        command_id="of-another",
+        change=None,
+        commit="a" * 40,
+        requested_by="ada",
+        state=ReleaseState.WAITING,
+        approved_by=(),
+        reason="",
+        step=0,
+        stages=(),
+        test_output="",
+        version_no=1,
+        created_at=story.app.clock.now(),
+    )
+    with story.app.database.write() as tx:
+        ReleaseStore(tx).add(waits, actor="ada")
+        release_commands._end_older(tx, replace(waits, id="new", repo_id=story.repo.id, command_id="new"), "bea")
+        kept = ReleaseStore(tx).get("waits")
+    assert kept is not None and kept.state is ReleaseState.WAITING
     command = story.command(Verb.ROLLBACK)
     dispatch.step(story.app, story.background)
     assert "belongs to another repository" in story.answer(command).answer
