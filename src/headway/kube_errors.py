@@ -138,7 +138,7 @@ def _absent(message: str, path: str) -> HeadwayError:
     if found := _MISSING_NAMESPACE.search(message):
         return NotFound(
             f"the cluster has no namespace {found['name']!r}",
-            cause="engine: {namespace: ...} of headway.yaml or HEADWAY_KUBERNETES_NAMESPACE names it",
+            cause="engine: {namespace: ...} of headway.yaml or HEADWAY_KUBERNETES_NAMESPACES names it",
             hint=f"kubectl create namespace {found['name']}, then apply {MANIFEST} there",
         )
     return NotFound(f"the cluster has no {path}", cause=message)

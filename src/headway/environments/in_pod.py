@@ -67,7 +67,7 @@ def main() -> int:
 def _tell(record: dict[str, str]) -> None:
     print("; ".join(filter(None, record.values())), flush=True)  # noqa: T201  # the same
     try:
-        Path(os.environ.get("HEADWAY_TERMINATION", _TERMINATION)).write_bytes(msgspec.json.encode(record))
+        Path(os.environ.get("HEADWAY_POD_TERMINATION", _TERMINATION)).write_bytes(msgspec.json.encode(record))
     except OSError:
         return  # outside of a pod
 

@@ -14,6 +14,7 @@ import msgspec
 
 from headway.app import ISOLATION_FILE, App
 from headway.engines.base import Isolation
+from headway.engines.proof import findings
 from headway.errors import NotFound, Refused
 from headway.flow.sending import undelivered
 from headway.forges.repo_store import RepoStore
@@ -46,6 +47,7 @@ def _items(app: App) -> Iterator[CheckedItem]:
     yield _program("git", "install git: every commit is read with it")
     yield CheckedItem(name="uv", state="ok", found=version("uv"))
     yield from _isolation(app)
+    yield from _engines(app)
     yield _space(app)
     yield _database(app)
     yield _repositories(app)
@@ -83,6 +85,13 @@ def _isolation(app: App) -> Iterator[CheckedItem]:
     found = f"L{report.level}" + (f": {'; '.join(report.reasons)}" if report.reasons else "")
     state = "ok" if report.level >= int(Isolation.L2) else "warn"
     yield CheckedItem(name="isolation", state=state, found=found, hint=report.hint)
+
+
+def _engines(app: App) -> Iterator[CheckedItem]:
+    """What an engine elsewhere needs: a cluster that answers, and rights in it."""
+    for engine in app.engines.values():
+        for each in findings(engine):
+            yield CheckedItem(name=each.name, state=each.state, found=each.found, cause=each.cause, hint=each.hint)
 
 
 def _space(app: App) -> CheckedItem:

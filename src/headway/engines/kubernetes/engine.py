@@ -17,7 +17,9 @@ from headway.engines.kubernetes.documents import job_document, secret_document, 
 from headway.engines.kubernetes.folder import AttemptFolder, Ordered, exited
 from headway.engines.kubernetes.keeper import Keeper
 from headway.engines.kubernetes.options import KubernetesOptions
+from headway.engines.kubernetes.proof import prove
 from headway.engines.lines import read_lines
+from headway.engines.proof import Finding
 from headway.errors import Refused, UsageError
 from headway.ids import NAME, checked_name
 from headway.sandbox.inside import archive
@@ -37,6 +39,7 @@ class KubernetesEngine:
         """`connect` opens the cluster; it is called only when there is something to do."""
         self._root = root.absolute()
         self._options = options
+        self._connect = connect
         self._server = server_label(options.server_url, str(self._root))
         self._keeper = Keeper(self._root, options, connect, server=self._server)
 
@@ -95,6 +98,10 @@ class KubernetesEngine:
     def handles(self) -> Iterable[str]:
         """Return the name of every folder that was ordered here."""
         return sorted(found.parent.name for found in self._root.glob(f"*/{ORDERED}"))
+
+    def prove(self) -> Iterator[Finding]:
+        """Say whether the cluster answers, and what the server may do there."""
+        return prove(self._connect, self._options)
 
     def close(self) -> None:
         """Stop looking; what runs goes on, and the next engine over this folder finds it."""

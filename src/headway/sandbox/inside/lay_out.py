@@ -110,7 +110,7 @@ def tell(record: dict) -> None:
     text = json.dumps(record)
     print("; ".join(str(value) for value in record.values() if value), file=sys.stderr, flush=True)
     try:
-        with open(os.environ.get("HEADWAY_TERMINATION", "/dev/termination-log"), "w", encoding="utf-8") as out:  # noqa: PTH123  # a device
+        with open(os.environ.get("HEADWAY_POD_TERMINATION", "/dev/termination-log"), "w", encoding="utf-8") as out:  # noqa: PTH123  # a device
             out.write(text[:4000])
     except OSError:
         pass
