@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import re
 from typing import TYPE_CHECKING, TypeVar
+from urllib.parse import quote
 
 import msgspec
 
-from headway.errors import UsageError
+from headway.errors import NotFound, UsageError
 from headway.forges.github.payloads import (
     Comment,
     IssueEvent,
@@ -20,6 +21,7 @@ from headway.forges.github.payloads import (
     comment_of,
     login,
     to_list,
+    to_type,
     unknown_change,
 )
 from headway.forges.github.reading import COMMENT_LIVES, refusal_of
@@ -104,7 +106,8 @@ class Poller:
 
     def branch_tip(self, repo: Repo, branch: str, access: Access) -> str:
         """Return the commit that a branch stands at now."""
-        return str(self._api.get(f"/repos/{repo.name}/branches/{branch}", access).data["commit"]["sha"])
+        path = f"/repos/{repo.name}/branches/{quote(branch)}"  # a branch may be called a#b or 100%
+        return str(self._api.get(path, access).data["commit"]["sha"])
 
     def _open(self, repo: Repo, access: Access) -> list[Pull]:
         pages = self._api.pages(f"/repos/{repo.name}/pulls", access, state="open", sort="created", direction="asc")
@@ -119,8 +122,7 @@ class Poller:
                 events.append(self._moved(change, "opened" if before is None else "pushed", before))
         still = {str(pull.number) for pull in pulls}
         for number in sorted(set(seen.heads) - still, key=int):
-            pull = to_list([self._api.get(f"/repos/{repo.name}/pulls/{number}", access).data], Pull, "pull request")[0]
-            change = change_of(pull, repo.id)
+            change = self._left(repo, int(number), access)
             action = "merged" if change.state is ChangeState.MERGED else "closed"
             events.append(self._moved(change, action, None))
         if tip != seen.branch:
@@ -135,6 +137,14 @@ class Poller:
                 ),
             )
         return events
+
+    def _left(self, repo: Repo, number: int, access: Access) -> Change:
+        """Return a change that is not open any more; one that GitHub took away, as it does with spam, is closed."""
+        try:
+            pull = to_type(self._api.get(f"/repos/{repo.name}/pulls/{number}", access).data, Pull, "pull request")
+        except NotFound:  # the repository itself has just answered
+            return unknown_change(repo.id, number, state=ChangeState.CLOSED)
+        return change_of(pull, repo.id)
 
     def _moved(self, change: Change, action: str, before: str | None) -> ChangeMoved:
         return ChangeMoved(

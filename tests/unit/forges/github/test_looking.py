@@ -18,7 +18,7 @@ from headway.db.migrate import migrate
 from headway.errors import Unreachable
 from headway.forges.github.config import GitHubApp, GitHubConfig
 from headway.forges.github.forge import GitHubForge
-from headway.forges.model import ChangeLabelled, CommentCreated, Event
+from headway.forges.model import ChangeLabelled, ChangeMoved, CommentCreated, Event
 
 
 @dataclass
@@ -82,6 +82,22 @@ def test_comments_on_issues_and_those_from_before_a_first_look_are_nothing(looke
     assert [each for each in looked.look() if isinstance(each, CommentCreated)]
     looked.cursor = looked.forge.events_since(looked.repo_id, "").cursor
     assert looked.look() == ()
+
+
+def test_a_change_that_github_took_away_is_closed_and_ends_no_look(looked: Looked) -> None:
+    """Spam is removed with its pull requests: asking for one answers 404 from then on, at every look."""
+    del looked.fake.world.pulls[1]
+    (gone,) = looked.look()
+    assert isinstance(gone, ChangeMoved)
+    assert (gone.action, gone.change.number, gone.change.state) == ("closed", 1, "closed")
+    assert looked.look() == ()
+
+
+@pytest.mark.parametrize("looked", ["token"], indirect=True)
+def test_a_branch_may_be_called_anything_that_git_takes(looked: Looked) -> None:
+    for name in ("a#b", "100%25", "a/b+c"):
+        sha = looked.fake.world.commit(name, {"x": name})
+        assert looked.forge.branch_tip(looked.repo_id, name) == sha
 
 
 def test_repeating_a_look_repeats_its_answer(looked: Looked) -> None:
