@@ -28,10 +28,11 @@ from headway.environments.pod_builder import PodBuilder
 from headway.kube import Cluster, open_kube
 from headway.projects.model import EnvSection
 from headway.registry.digest import digest_folder
-from headway.serving.kubernetes.objects import PodSettings
+from headway.serving.kubernetes.options import PodSettings
 from headway.serving.kubernetes.target import KubernetesTarget
 from headway.serving.kubernetes.tokens import PodTokens
 from headway.serving.model import Deployment, Route
+from headway.serving.prediction_log import Prediction, PredictionLog
 from headway.settings import Settings
 from serving.models import deployment, write_model
 
@@ -86,6 +87,10 @@ class PodWorld:
         """A deployment of these routes for this target."""
         plain = deployment(*routes, revision=revision, name=name)
         return replace(plain, target="kubernetes", spec=replace(plain.spec, target="kubernetes", replicas_min=replicas))
+
+    def predictions(self, name: str) -> Iterator[Prediction]:
+        """What the pods of a deployment have logged, as far as it has come here."""
+        return PredictionLog(self.app.data / "deployments" / name / "predictions").read()
 
 
 @contextmanager

@@ -2,26 +2,19 @@
 
 from __future__ import annotations
 
-import http.client
-import json
 import os
 import signal
-import threading
-from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Self
-from urllib.parse import urlsplit
 
 import pytest
 
 from headway.serving.local import LocalTarget
+from serving.load import EXPECTED, Load
 from serving.models import CLIENT, children, deployment, in_force, revised, route, wait_for, write_model
 
 NAME = "demo-production"
 CYCLES = 10
-BODY = json.dumps({"instances": [[1, 2], [3, 4]]})
-EXPECTED = {"odd": {"predictions": [3, 7]}, "even": {"predictions": [6, 14]}}
 
 
 @pytest.fixture
@@ -29,46 +22,6 @@ def target(tmp_path: Path) -> Iterator[LocalTarget]:
     target = LocalTarget(tmp_path / "endpoints")
     yield target
     target.remove(NAME)
-
-
-class Load:
-    """Callers on kept connections, each sending the next request when the last is answered."""
-
-    def __init__(self, url: str, callers: int = 4) -> None:
-        place = urlsplit(url)
-        self.host, self.port = place.hostname or "", place.port or 0
-        self.stop = threading.Event()
-        self.answers: Counter[str] = Counter()  # by version
-        self.problems: list[str] = []
-        self.threads = [threading.Thread(target=self._call) for _ in range(callers)]
-
-    def __enter__(self) -> Self:
-        for thread in self.threads:
-            thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.stop.set()
-        for thread in self.threads:
-            thread.join(60)
-
-    def _call(self) -> None:
-        connection = http.client.HTTPConnection(self.host, self.port, timeout=60)
-        while not self.stop.is_set():
-            try:
-                connection.request("POST", "/invocations", BODY, {"Content-Type": "application/json"})
-                answer = connection.getresponse()
-                body = answer.read()
-            except OSError as error:
-                self.problems.append(f"connection: {error!r}")
-                connection.close()
-                continue
-            version = answer.headers["X-Model-Version"]
-            kind = "odd" if int(version or 0) % 2 else "even"
-            if answer.status != 200 or json.loads(body) != EXPECTED[kind]:
-                self.problems.append(f"{answer.status} from v{version}: {body!r}")
-            self.answers[version] += 1
-        connection.close()
 
 
 def test_no_request_is_dropped_over_ten_promotions_and_rollbacks(target: LocalTarget, tmp_path: Path) -> None:

@@ -22,7 +22,6 @@ from headway.serving.kubernetes.exchange import PORT
 from headway.serving.kubernetes.objects import (
     NAME_LABEL,
     SELECTOR,
-    PodSettings,
     digest,
     service,
     slug,
@@ -37,6 +36,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from headway.kube import Kube
+    from headway.serving.kubernetes.options import PodSettings
     from headway.serving.model import Deployment
 
 _BUSY = 1.0

@@ -8,13 +8,12 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from headway.serving.front import Options
 from headway.serving.kubernetes.exchange import ENDPOINT, ENVIRONMENTS, MODELS, PORT, TOKEN
 
 if TYPE_CHECKING:
+    from headway.serving.kubernetes.options import PodSettings
     from headway.serving.model import Deployment
 
 Document = dict[str, Any]
@@ -27,23 +26,6 @@ DRAIN_SECONDS = 10  # from "no new connections" to the end of the process, so th
 _LONGEST_SLUG = 50
 _PLAIN = re.compile(r"[a-z]([-a-z0-9]*[a-z0-9])?\Z")
 _VERSIONS = 3  # at most so many are loaded at once: the one that serves, the one that comes, one that ends
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PodSettings:
-    """What the operator says of every pod of an endpoint."""
-
-    image: str
-    server_url: str  # as the pods reach the server
-    namespaces: tuple[str, ...]  # those that may be used; the first is the usual one
-    cache: str = "empty"  # where environments stand: empty | claim:NAME | host:/path
-    variables: dict[str, str] = field(default_factory=dict)  # of the agent: package index, proxy
-    index_secret: str = ""  # a Secret whose entries are variables of the agent, e.g. an index with a password
-    pull_secret: str = ""
-    runtime_class: str = ""
-    node_selector: dict[str, str] = field(default_factory=dict)
-    accelerators: dict[str, str] = field(default_factory=dict)  # H100 -> nvidia.com/gpu
-    options: Options = field(default_factory=Options)
 
 
 def slug(name: str) -> str:
@@ -144,8 +126,11 @@ def _pod(wanted: Deployment, settings: PodSettings) -> Document:
         pod["imagePullSecrets"] = [{"name": settings.pull_secret}]
     if settings.runtime_class:
         pod["runtimeClassName"] = settings.runtime_class
-    if settings.node_selector:
-        pod["nodeSelector"] = dict(settings.node_selector)
+    kind = (wanted.spec.resources.accelerators or "").partition(":")[0]
+    label, is_labelled, value = settings.accelerators.get(kind, "").partition("=")
+    selector = settings.node_selector | ({label: value} if is_labelled else {})
+    if selector:
+        pod["nodeSelector"] = selector
     return pod
 
 
@@ -164,7 +149,7 @@ def _front(wanted: Deployment, settings: PodSettings) -> Document:
     return {
         "name": "front",
         "image": settings.image,
-        "imagePullPolicy": "IfNotPresent",
+        "imagePullPolicy": settings.pull_policy,
         "terminationMessagePolicy": "FallbackToLogsOnError",
         "command": ["python3", "-m", "headway.serving.kubernetes.pod_front", ENDPOINT],
         "env": [{"name": "HOME", "value": "/tmp"}],  # noqa: S108  # the pod's own
@@ -199,7 +184,7 @@ def _agent(wanted: Deployment, settings: PodSettings) -> Document:
     agent: Document = {
         "name": "agent",
         "image": settings.image,
-        "imagePullPolicy": "IfNotPresent",
+        "imagePullPolicy": settings.pull_policy,
         "terminationMessagePolicy": "FallbackToLogsOnError",
         "command": ["python3", "-m", "headway.serving.kubernetes.agent", wanted.name],
         "env": [
@@ -233,8 +218,7 @@ def _resources(wanted: Deployment, settings: PodSettings) -> Document:
         "limits": {"memory": f"{memory * _VERSIONS + 512}Mi" if memory else "4Gi"},
     }
     if asked.accelerators:
-        kind, _, number = asked.accelerators.partition(":")
-        found["limits"][settings.accelerators.get(kind, "nvidia.com/gpu")] = number or "1"
+        found["limits"][settings.accelerator_resource] = asked.accelerators.partition(":")[2] or "1"
     return found
 
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from headway.kube import Kube
     from headway.serving.kubernetes.keeper import Tokens
-    from headway.serving.kubernetes.objects import PodSettings
+    from headway.serving.kubernetes.options import PodSettings
     from headway.serving.model import Deployment, Observed
 
 
