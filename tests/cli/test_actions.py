@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import subprocess
+import textwrap
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -250,6 +252,131 @@ def test_a_head_that_moved_after_the_command_is_not_trained(checkout: Checkout) 
     step = {"uses": "headway/headway/actions/train@v0.1", "with": {"change": str(number), "sha": sha}}
     assert not runner.run({"jobs": {"one": {"steps": [step]}}})
     assert "superseded" in runner.steps[-1].out
+
+
+# --- releasing ----------------------------------------------------------------------------------------
+
+SHIPPED = """\
+name: tiny
+pipeline:
+  steps:
+    train: {run: python train.py, outputs: [model]}
+metrics: {val_auc: maximize}
+model: {name: tiny, path: model}
+deploy:
+  target: command
+  command: sh ship.sh
+  staging: false
+  approval: {required: 0}
+"""
+MAKES = """\
+import json, os
+os.makedirs("model", exist_ok=True)
+open("model/weights", "w").write("WEIGHTS")
+json.dump({"val_auc": 0.8}, open("metrics.json", "w"))
+"""
+SHIP = """\
+grep -q broken "$HEADWAY_MODEL_PATH/weights" && exit 7
+cp "$HEADWAY_MODEL_PATH/weights" "SHELF"
+echo https://shelf.example.com/tiny
+"""
+
+
+def shipping(checkout: Checkout, weights: str) -> Runner:
+    """Run the steps that the page names on a push to main with these weights: train, then deploy."""
+    script = SHIP.replace("SHELF", str(checkout.folder / "shelf"))
+    files = {"headway.yaml": SHIPPED, "train.py": MAKES.replace("WEIGHTS", weights), "ship.sh": script}
+    sha = checkout.fake.world.commit("main", files)
+    checkout.terminal.git("fetch", "-q", str(checkout.fake.world.git.folder), "main")
+    checkout.terminal.git("reset", "-q", "--hard", sha)
+    runner = checkout.runner("push", {"ref": "refs/heads/main"}, sha)
+    train = {"uses": "headway/headway/actions/train@v0.1", "id": "train", "with": {"post": "false"}}
+    (deploy,) = [each for each in blocks(PAGE, "text") if "actions/deploy@" in each]
+    steps = load("steps:\n" + textwrap.indent(deploy, "  "))["steps"]
+    runner.passed = runner.run({"jobs": {"one": {"steps": [train, *steps]}}})
+    return runner
+
+
+def test_deploy_releases_what_was_trained_and_records_it(checkout: Checkout) -> None:
+    """Rules 27 and 28 without a server: the whole commit, nothing merged, success, what it replaced inactive."""
+    world = checkout.fake.world
+    first = shipping(checkout, "one")
+    assert first.passed, first.steps[-1].out
+    second = shipping(checkout, "two")
+    assert second.passed, second.steps[-1].out
+    outputs = second.steps[-1].outputs
+    sha = world.branches["main"]
+    assert (outputs["deployed"], outputs["state"], outputs["environment"]) == ("true", "promoted", "production")
+    assert (outputs["model"], outputs["version"], outputs["sha"]) == ("tiny", "2", sha)
+    assert (checkout.folder / "shelf").read_text() == "two"
+    assert "tiny v2 to production" in second.summary
+    older, newer = sorted(world.deployments.values(), key=lambda each: int(each["id"]))
+    assert (newer["sha"], newer["ref"], newer["auto_merge"]) == (sha, sha, False)
+    told = {each: [one["state"] for one in world.deployment_statuses[each]] for each in (older["id"], newer["id"])}
+    assert told == {older["id"]: ["in_progress", "success", "inactive"], newer["id"]: ["in_progress", "success"]}
+    chain = newer["payload"]
+    assert (chain["previous_deployment"], chain["model"], chain["version"]) == (str(older["id"]), "tiny", "2")
+    assert (chain["job"], len(chain["run"]), len(chain["digest"])) == ("2", 32, 64)
+    assert ACTIONS_TOKEN not in first.summary + second.summary + "".join(each.out for each in second.steps)
+
+    # Rule 27: what did not come about is no success, in the step, its outputs and at GitHub; what served goes on.
+    third = shipping(checkout, "broken")
+    assert not third.passed
+    assert "7" in third.steps[-1].out
+    assert (third.steps[-1].outputs["deployed"], third.steps[-1].outputs["state"]) == ("false", "rolled_back")
+    told = {each: [one["state"] for one in world.deployment_statuses[each]] for each in world.deployments}
+    assert list(told.values())[1:] == [["in_progress", "success"], ["in_progress", "failure"]]
+    assert (checkout.folder / "shelf").read_text() == "two"
+
+    other = checkout.runner("push", {"ref": "refs/heads/main"})
+    step = {"uses": "headway/headway/actions/deploy@v0.1", "with": {"job": "1", "sha": "a" * 40}}
+    assert not other.run({"jobs": {"one": {"steps": [step]}}})
+    assert f"run #1 is of {older['sha']}, not of {'a' * 40}" in other.steps[-1].out
+    assert len(world.deployments) == 3
+
+
+# --- putting Headway on the runner ------------------------------------------------------------------------
+
+
+def install(tmp_path: Path, *, path: Path) -> tuple[subprocess.CompletedProcess[str], str]:
+    added = tmp_path / "added"
+    added.write_text("")
+    environment = {"PATH": str(path), "RUNNER_TEMP": str(tmp_path), "GITHUB_PATH": str(added)}
+    bash = shutil.which("bash") or "/bin/bash"
+    done = subprocess.run(
+        [bash, str(FOLDER / "install.sh")], env=environment, capture_output=True, text=True, check=False, timeout=60
+    )
+    return done, added.read_text()
+
+
+def test_a_runner_that_has_headway_installs_nothing(tmp_path: Path) -> None:
+    done, added = install(tmp_path, path=ROOT / ".venv" / "bin")
+    assert (done.returncode, done.stdout, done.stderr, added) == (0, "", "", "")
+
+
+def test_a_bare_runner_gets_headway_from_the_commit_of_the_actions(tmp_path: Path) -> None:
+    """A Python that only writes down what it is asked stands for the runner's: no test asks a package index."""
+    tools = tmp_path / "tools"
+    tools.mkdir()
+    for name in ("dirname", "mkdir", "cat", "chmod"):
+        (tools / name).symlink_to(shutil.which(name) or "")
+    asked = tmp_path / "asked"
+    inner = f'#!{shutil.which("bash")}\nprintf "%s\\n" "$@" >> "{asked}"\n'
+    (tmp_path / "inner").write_text(inner)
+    outer = f"""#!{shutil.which("bash")}
+[ "$1 $2" = "-m venv" ] || exit 9
+mkdir -p "$3/bin"
+cat "{tmp_path / "inner"}" > "$3/bin/python"
+chmod +x "$3/bin/python"
+"""
+    (tools / "python3").write_text(outer)
+    (tools / "python3").chmod(0o755)
+    done, added = install(tmp_path, path=tools)
+    assert done.returncode == 0, done.stderr
+    assert added == f"{tmp_path}/headway/bin\n"
+    words = asked.read_text().split("\n")
+    assert words[:3] == ["-m", "pip", "install"]
+    assert words[-2] == str(ROOT), "no name that an index could answer with somebody else's package"
 
 
 # --- any other CI -----------------------------------------------------------------------------------

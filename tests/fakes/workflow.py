@@ -141,6 +141,7 @@ class Runner:
     steps: list[Step] = field(default_factory=list)
     foreign: list[str] = field(default_factory=list)
     summary: str = ""
+    passed: bool = False  # for who runs it and hands it on
 
     def run(self, workflow: dict[str, Any]) -> bool:
         """Return whether every step went well; steps after one that failed are not run."""

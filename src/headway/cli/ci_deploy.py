@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Annotated, Any
+from urllib.parse import quote
 
 import typer
 
@@ -71,15 +72,29 @@ def _release(client: Client, job: dict[str, Any], *, to: str | None, at: AtGitHu
     release = meant(client, shown["command"], before)
     if release is None:
         raise NotFound("no release was begun", cause=str(shown["command"]["answer"]))
-    mark = new_id()
-    _record(at, job, release, mark, state="in_progress", page=page)
+    chain = _chain(client, job, release) if at is not None else {}
+    _record(at, job, release, chain, state="in_progress", page=page)
     ended = until_resting(client, release, verb="deploy", is_quiet=False)
-    _record(at, job, ended, mark, state=_SAYS.get(ended["state"], "failure"), page=page)
+    _record(at, job, ended, chain, state=_SAYS.get(ended["state"], "failure"), page=page)
     return ended
 
 
+def _chain(client: Client, job: dict[str, Any], release: dict[str, Any]) -> dict[str, str]:
+    """Return the way from the deployment to its cause; a name of its own, since every runner's numbers begin anew."""
+    chain = {
+        "release": new_id(),
+        "job": str(job["number"]),
+        "model": str(release["model"]),
+        "version": str(release["version"]),
+        "requested_by": str(release["requested_by"]),
+    }
+    versions = client.get(f"/models/{quote(chain['model'], safe='')}")["versions"]
+    found = next((each for each in versions if each["number"] == release["version"]), None)
+    return chain if found is None else chain | {"run": str(found["run_id"]), "digest": str(found["digest"])}
+
+
 def _record(  # what is known of one release
-    at: AtGitHub | None, job: dict[str, Any], release: dict[str, Any], mark: str, *, state: str, page: str
+    at: AtGitHub | None, job: dict[str, Any], release: dict[str, Any], chain: dict[str, str], *, state: str, page: str
 ) -> None:
     if at is None:
         return
@@ -91,6 +106,6 @@ def _record(  # what is known of one release
             state=state,
             description=f"{release['model']} v{release['version']}: {release['state']}",
             url=page,
-            payload={"release": mark, "run": str(job["number"]), "model": str(release["model"])},
+            payload=chain,
         )
     )
