@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -25,8 +25,11 @@ from headway.settings import Settings
 
 if TYPE_CHECKING:
     from headway.forges.github.forge import GitHubForge
+    from headway.kube import Kube
 
 ISOLATION_FILE = "isolation.json"
+KUBERNETES = "kubernetes"
+_CLUSTER_HINT = "set HEADWAY_KUBERNETES_NAMESPACES and what belongs to it where the server starts"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,6 +43,7 @@ class App:
     artifacts: BlobStore  # what runs and models log
     contents: BlobStore  # outputs of tasks, by digest
     builder: Builder
+    builders: Mapping[str, Builder] = field(default_factory=dict)  # engines and targets elsewhere -> their own
     engines: Mapping[str, Engine]
     forges: Mapping[str, Forge]
     github: GitHubForge | None = None  # the same as in `forges`, for the questions that only GitHub has
@@ -56,9 +60,23 @@ class App:
             raise NotThereYet(
                 f"engine {name!r} is not there yet",
                 cause=f"this server has: {', '.join(sorted(self.engines))}",
-                hint="set engine: {type: local} in headway.yaml on the base branch",
+                hint=_CLUSTER_HINT
+                if name == KUBERNETES
+                else "set engine: {type: local} in headway.yaml on the base branch",
             )
         return self.engines[name]
+
+    def is_elsewhere(self, name: str) -> bool:
+        """Whether an engine or target of that name has machines of its own: nothing of this one's disk is there."""
+        return name in self.builders
+
+    def builder_for(self, name: str) -> Builder:
+        """Return what makes environments for an engine or target."""
+        return self.builders.get(name, self.builder)
+
+    def slots_of(self, engine: str) -> int:
+        """Return how many attempts an engine takes at the same time."""
+        return self.settings.kubernetes.slots if self.is_elsewhere(engine) else self.settings.slots
 
     def target(self, name: str) -> Target:
         """Return the deployment target of that name."""
@@ -117,7 +135,11 @@ def open_app(settings: Settings, *, runs_attempts: bool = False) -> App:
         artifacts=FolderStore(data / "artifacts"),
         contents=FolderStore(data / "contents"),
         builder=UvBuilder(data / "environments", sealing=sealing),
-        engines={"local": LocalEngine(data / "attempts", isolation=isolation, private=(data,))},
+        builders=_builders(settings),
+        engines={
+            "local": LocalEngine(data / "attempts", isolation=isolation, private=(data,)),
+            **_cluster_engines(settings),
+        },
         forges=forges,
         github=github,
         targets={"local": LocalTarget(data / "deployments", serving), "command": CommandTarget(data / "deployments")},
@@ -135,6 +157,27 @@ def _github(settings: Settings, database: Database, clock: Clock) -> GitHubForge
     from headway.forges.github.forge import GitHubForge
 
     return GitHubForge(database, clock, config=config, mirrors=settings.data / "mirrors")
+
+
+def _builders(settings: Settings) -> dict[str, Builder]:
+    from headway.environments.pod_builder import PodBuilder
+
+    return {KUBERNETES: PodBuilder(settings.data / "environments" / "orders")} if settings.kubernetes.is_set_up else {}
+
+
+def _cluster_engines(settings: Settings) -> dict[str, Engine]:
+    """Return the Kubernetes engine where a cluster is set up; the cluster itself is opened by the first attempt."""
+    if not settings.kubernetes.is_set_up:
+        return {}
+    from headway.engines.kubernetes.engine import KubernetesEngine
+    from headway.engines.kubernetes.options import options_from
+
+    def connect() -> Kube:
+        from headway.kube import Cluster, open_kube
+
+        return open_kube(Cluster(kubeconfig=settings.kubernetes.kubeconfig, context=settings.kubernetes.context))
+
+    return {KUBERNETES: KubernetesEngine(settings.data / "attempts", options_from(settings.kubernetes), connect)}
 
 
 def _isolation(settings: Settings) -> IsolationReport:

@@ -49,7 +49,7 @@ class KubernetesSettings:
     server_url: str = ""
     """The address at which pods reach this server."""
     kubeconfig: str = ""
-    """A kubeconfig file; empty means that the server runs in the cluster."""
+    """A kubeconfig file; empty means the account of the server's own pod, or else KUBECONFIG."""
     context: str = ""
     """The context in it; empty means its current one."""
     slots: int = 20

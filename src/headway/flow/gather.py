@@ -9,15 +9,18 @@ from dataclasses import dataclass
 from sqlalchemy import Connection
 
 from headway.app import App
-from headway.environments.model import Tier
+from headway.environments.model import EnvKind, Tier
 from headway.environments.packages import locked_packages
+from headway.errors import HeadwayError
 from headway.flow.collect import PROBLEM_TAG
 from headway.flow.model import JobResult, ModelSource
+from headway.flow.prepare import build_environment
 from headway.flow.repos import git_at
 from headway.ids import digest_of
 from headway.jobs.model import Attempt, Job, Task, TaskState
 from headway.jobs.results import ResultStore
 from headway.jobs.store import JobStore
+from headway.pipelines.model import TaskSpec
 from headway.planning.model import OutputFile, Plan
 from headway.registry.folders import key_of
 from headway.registry.logged import LoggedModelStore
@@ -51,10 +54,7 @@ def gather(app: App, job: Job, plan: Plan) -> JobResult:
         noise = _noise(tx, tasks, Tier(job.tier))
     outputs = {output.path: output for task in tasks for output in task.outputs}
     last = plan.tasks[-1].spec if plan.tasks else None
-    env_path = ""
-    if last is not None:
-        built = app.builder.find(last.env.digest, Tier(job.tier))
-        env_path = built.path if built else ""
+    env_path, trouble = ("", ()) if last is None else _serving_environment(app, plan, last, needed=model is not None)
     predictions = plan.project.predictions
     return JobResult(
         job_id=job.id,
@@ -84,8 +84,26 @@ def gather(app: App, job: Job, plan: Plan) -> JobResult:
         cost=None,
         already_trained=bool(tasks) and all(task.state is TaskState.REUSED for task in tasks),
         isolation=_isolation(attempts),
-        notes=(*plan.notes, *gathered.notes),
+        notes=(*plan.notes, *gathered.notes, *trouble),
     )
+
+
+def _serving_environment(app: App, plan: Plan, last: TaskSpec, *, needed: bool) -> tuple[str, tuple[str, ...]]:
+    """Return where the model's environment stands on the machines that serve it, and what went wrong with that.
+
+    Where those are not the machines that trained it, it has to be made for them first.
+    """
+    deploy, engine = plan.project.deploy, plan.project.engine.type
+    served = app.builder_for(engine if deploy is None else deploy.target)
+    found = served.find(last.env.digest, plan.tier)
+    if found is not None:
+        return found.path, ()
+    if not needed or deploy is None or served is app.builder_for(engine) or last.env.kind is EnvKind.IMAGE:
+        return "", ()
+    try:
+        return build_environment(app, served, plan, last).path, ()
+    except HeadwayError as error:
+        return "", (f"the environment that serves the model was not made: {error.message}",)
 
 
 def _inputs(plan: Plan, outputs: Mapping[str, OutputFile]) -> dict[str, str]:

@@ -19,8 +19,10 @@ from headway.auth.secrets import SecretStore
 from headway.auth.tokens import TokenStore
 from headway.blobs.content import materialise
 from headway.engines.base import AttemptSpec, DoorSpec, Isolation
+from headway.environments.base import Builder
 from headway.environments.model import BuiltEnv, Tier
 from headway.errors import HeadwayError
+from headway.flow.cluster_rules import mounts_of
 from headway.flow.repos import forge_of
 from headway.ids import new_id
 from headway.jobs import advance
@@ -123,22 +125,26 @@ def _reuse(app: App, ready: Ready) -> bool:
 
 
 def _environment(app: App, ready: Ready) -> BuiltEnv:
-    spec, tier = ready.spec, ready.plan.tier
-    found = app.builder.find(spec.env.digest, tier)
+    builder, spec = app.builder_for(ready.job.engine), ready.spec
+    found = builder.find(spec.env.digest, ready.plan.tier)
     if found is not None:
         return found
     with app.database.write() as tx:
         advance.note(tx, ready.task, f"building the environment from {', '.join(spec.env.files) or 'nothing'}")
+    return build_environment(app, builder, ready.plan, spec)
+
+
+def build_environment(app: App, builder: Builder, plan: Plan, spec: TaskSpec) -> BuiltEnv:
+    """Make the environment of a task from the files of its commit."""
     folder = app.data / "builds" / f"{spec.env.digest[:16]}-{new_id()}"
-    _write_source(app, ready, folder)
+    _write_source(app, plan, spec, folder)
     log_path = app.data / "builds" / f"{spec.env.digest}.log"
     with log_path.open("a", encoding="utf-8") as log:
-        return app.builder.build(spec.env, folder / spec.root, tier, log)
+        return builder.build(spec.env, folder / spec.root, plan.tier, log)
 
 
-def _write_source(app: App, ready: Ready, folder: Path) -> None:
-    repo_id, commit = ready.plan.repo_id, ready.spec.commit
-    write_source(Path(forge_of(app, repo_id).fetch(repo_id, commit)), commit, folder)
+def _write_source(app: App, plan: Plan, spec: TaskSpec, folder: Path) -> None:
+    write_source(Path(forge_of(app, plan.repo_id).fetch(plan.repo_id, spec.commit)), spec.commit, folder)
 
 
 def _attempt(app: App, ready: Ready, built: BuiltEnv) -> AttemptSpec:
@@ -147,7 +153,7 @@ def _attempt(app: App, ready: Ready, built: BuiltEnv) -> AttemptSpec:
     directory = app.data / "attempts" / attempt_id
     work = directory / "work"
     work.mkdir(mode=0o700, parents=True)
-    _write_source(app, ready, work)
+    _write_source(app, ready.plan, spec, work)
     project = work / spec.root
     materialise(app.contents, ready.inputs, project)
     for path in spec.outputs:
@@ -165,7 +171,7 @@ def _attempt(app: App, ready: Ready, built: BuiltEnv) -> AttemptSpec:
         cwd=str(project),
         env_path=built.path,
         variables=_variables(app, ready),
-        readable=() if is_fork else local_data(spec),
+        readable=() if is_fork or app.is_elsewhere(ready.job.engine) else local_data(spec),
         resources=replace(spec.resources, disk_mb=spec.resources.disk_mb or app.settings.attempt_disk_mb),
         timeout=spec.timeout,
         network=not is_fork if spec.network is None else spec.network and not is_fork,
@@ -178,6 +184,12 @@ def _attempt(app: App, ready: Ready, built: BuiltEnv) -> AttemptSpec:
             experiment_id="",
         ),
         log_limit_mb=app.settings.log_limit_mb,
+        env=spec.env,
+        tier=int(ready.plan.tier),
+        outputs=spec.outputs,
+        image=spec.image or None,
+        volumes=mounts_of(app, spec.name, spec.volumes, ready.plan.tier),
+        namespace=ready.plan.project.engine.namespace,
     )
 
 

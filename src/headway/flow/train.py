@@ -17,6 +17,7 @@ from headway.environments.find import find_environment
 from headway.environments.model import Tier
 from headway.environments.packages import locked_packages
 from headway.errors import HeadwayError, NotFound, UsageError
+from headway.flow.cluster_rules import check_cluster, pin_in_volumes
 from headway.flow.grants import check_granted
 from headway.flow.named import named_job
 from headway.flow.plan_text import plan_text
@@ -144,6 +145,7 @@ def _plan_one(
     git = git_at(app, command.repo_id, at.head_tree.commit)
     tier = tier_of(app, command, change)
     named_by_base = None if at.base is None else frozenset(each.uri for each in at.base.data)
+    check_cluster(app, at.spec, tier)
     # A fork must not make us read whatever path of this machine it names.
     allowed = (named_by_base or frozenset()) if tier is Tier.FORK else None
     head = _side(app, git.directory, at.spec, at.head_tree, allowed=allowed)
@@ -204,7 +206,12 @@ def _pins(app: App, spec: ProjectSpec, tree: GitTree, allowed: frozenset[str] | 
         if path.startswith(prefix)
     }
     cache = HashCache(app.data / "hashes")
-    return {each.name: pin_data(each, tracked, cache=cache, allowed=allowed) for each in spec.data}
+    is_elsewhere = app.is_elsewhere(spec.engine.type)
+    return {
+        each.name: (pin_in_volumes(spec, each) if is_elsewhere else None)
+        or pin_data(each, tracked, cache=cache, allowed=allowed)
+        for each in spec.data
+    }
 
 
 def tier_of(app: App, command: Command, change: Change | None) -> Tier:
