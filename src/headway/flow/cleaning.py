@@ -117,7 +117,7 @@ class Upkeep:
 
     def _daily(self, app: App) -> None:
         keep_ballast(app)
-        outbox, events, tokens = trim_rows(app)
+        rows = trim_rows(app)
         freed = trim_files(app, _remove)
         began = app.clock.now()
         found = orphan_contents(app)
@@ -125,9 +125,7 @@ class Upkeep:
         cleaned = clean_up(app)
         reclaim(app.database)
         measure(app)
-        logger().info(
-            "upkeep", outbox=outbox, events=events, tokens=tokens, freed=freed, orphans=len(found), cleaned=str(cleaned)
-        )
+        logger().info("upkeep", **rows, freed=freed, orphans=len(found), cleaned=str(cleaned))
 
     def _drop_orphans(self, app: App) -> None:
         """Remove a few stored outputs, here between two ticks, where nothing can begin to be collected."""
@@ -177,7 +175,7 @@ def reclaim_now(app: App) -> dict[str, object]:
     Raises:
         StorageFull: there is no room to write the database anew.
     """
-    outbox, events, tokens = trim_rows(app)
+    rows = trim_rows(app)
     freed = trim_files(app, _remove)
     cleaned = clean_up(app)
     done = reclaim(app.database, whole=True)
@@ -186,7 +184,7 @@ def reclaim_now(app: App) -> dict[str, object]:
     except HeadwayError:
         space = None
     return {
-        "rows": {"outbox": outbox, "events": events, "tokens": tokens},
+        "rows": rows,
         "files": freed + cleaned.environments + cleaned.attempts + cleaned.builds,
         "database": done,
         "at": space.at if space else app.clock.now(),

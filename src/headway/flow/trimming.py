@@ -13,6 +13,7 @@ from sqlalchemy import ColumnElement, Connection, Table, and_, delete, or_, sele
 
 from headway.app import App
 from headway.blobs.content import content_key
+from headway.commands.inbox import InboxState
 from headway.db import schema
 from headway.flow.deliver import ALL
 from headway.jobs.store import JobStore
@@ -20,6 +21,7 @@ from headway.registry.digest import walk
 from headway.serving.model import ReleaseState
 from headway.serving.store import DeploymentStore, ReleaseStore
 
+HEARD = timedelta(days=90)  # what a forge told, and what became of it; no forge tells the same again after so long
 SAID = timedelta(days=30)  # what was sent to a forge
 STEPS = timedelta(days=90)  # the machine's own steps; what people did is kept for ever
 SPENT = timedelta(days=30)  # tokens that no longer work
@@ -30,14 +32,15 @@ _RUN_STATES = ("RUNNING", "SCHEDULED", "FINISHED", "FAILED", "KILLED")
 _YOUNG = timedelta(hours=6).total_seconds()
 
 
-def trim_rows(app: App) -> tuple[int, int, int]:
-    """Remove sent outbox rows, old machine steps and spent tokens, in small transactions; return how many of each."""
+def trim_rows(app: App) -> dict[str, int]:
+    """Remove old words from and to forges, machine steps and spent tokens, a few at a time; return how many of each."""
     now = app.clock.now()
-    return (
-        _drop(app, schema.outbox, schema.outbox.c.coalesce_key, _said(now - SAID)),
-        _drop(app, schema.event, schema.event.c.seq, _steps(now - STEPS)),
-        _drop(app, schema.token, schema.token.c.id, _spent(now - SPENT)),
-    )
+    return {
+        "inbox": _drop(app, schema.inbox, schema.inbox.c.id, _heard(now - HEARD)),
+        "outbox": _drop(app, schema.outbox, schema.outbox.c.coalesce_key, _said(now - SAID)),
+        "events": _drop(app, schema.event, schema.event.c.seq, _steps(now - STEPS)),
+        "tokens": _drop(app, schema.token, schema.token.c.id, _spent(now - SPENT)),
+    }
 
 
 def _drop(app: App, table: Table, column: ColumnElement[Any], where: ColumnElement[bool]) -> int:
@@ -51,6 +54,11 @@ def _drop(app: App, table: Table, column: ColumnElement[Any], where: ColumnEleme
                 removed += tx.execute(delete(table).where(column.in_(some), where)).rowcount
         if len(some) < AT_ONCE:
             return removed
+
+
+def _heard(before: datetime) -> ColumnElement[bool]:
+    row = schema.inbox.c
+    return and_(row.state != InboxState.NEW, row.received_at < before)
 
 
 def _said(before: datetime) -> ColumnElement[bool]:
