@@ -137,7 +137,7 @@ def release_of(version: int, *states: str) -> dict[str, Any]:
     return wait(f"version {version} {' or '.join(states)}", look)
 
 
-def lay_out(edit: Callable[[str], str]) -> None:
+def lay_out(edit: Callable[[Path], object]) -> None:
     """A fresh repository and fresh results; environments of an earlier demo are kept."""
     if DATA.exists():
         stop()
@@ -146,8 +146,7 @@ def lay_out(edit: Callable[[str], str]) -> None:
                 shutil.rmtree(child) if child.is_dir() else child.unlink()
     shutil.rmtree(REPO, ignore_errors=True)
     shutil.copytree(HERE / "flights", REPO, ignore=shutil.ignore_patterns("changes", "build", "__pycache__"))
-    rules = REPO / "headway.yaml"
-    rules.write_text(edit(rules.read_text()))
+    edit(REPO)
     git("init", "-q", "-b", "main")
     git("add", "-A")
     git("commit", "-q", "-m", "Predict late flights from the timetable")
@@ -243,8 +242,8 @@ def stop() -> None:
     stop_endpoints()
 
 
-def main(*, host: str = "127.0.0.1", port: int = 0, edit: Callable[[str], str] = str) -> None:
-    """Tell it; `edit` may change the project's headway.yaml before anybody sees it."""
+def main(*, host: str = "127.0.0.1", port: int = 0, edit: Callable[[Path], object] = Path) -> None:
+    """Tell it; `edit` may change the project's folder before anybody sees it."""
     lay_out(edit)
     start_server(host, port)
     try:

