@@ -31,6 +31,23 @@ def test_records_come_in_order_and_the_file_is_emptied_at_the_end(tmp_path: Path
     assert kept.wait_for_records(9, 0) == [b"again"]
 
 
+def test_an_emptied_journal_says_so_durably_before_it_takes_more(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A position from before a power cut must not lead past records that came after it."""
+    kept = journal.Journal(tmp_path / "j")
+    kept.append(b"x")
+    synced: list[tuple[str, bytes]] = []
+
+    def fsync(descriptor: int) -> None:
+        name = Path(f"/proc/self/fd/{descriptor}").readlink().name
+        synced.append((name, os.pread(descriptor, 8, 0)))
+
+    monkeypatch.setattr(journal.os, "fsync", fsync)
+    kept.delivered([b"x"])
+    assert synced == [("j.at", bytes(8))]
+
+
 def test_nothing_to_deliver_is_an_empty_list(tmp_path: Path) -> None:
     assert journal.Journal(tmp_path / "j").wait_for_records(10, 0.01) == []
 

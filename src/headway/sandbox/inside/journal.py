@@ -61,6 +61,9 @@ class Journal:
         os.ftruncate(self._descriptor, 0)
         self._read_at = self._write_at = 0
         self._keep_position()
+        # Before anything is kept anew: after a power cut, an old position would skip what was never delivered.
+        with contextlib.suppress(OSError):
+            os.fsync(self._position)
 
     def _keep_position(self) -> None:
         # Not synced: what is delivered twice after a power cut is taken for once by the server. A disk that is
