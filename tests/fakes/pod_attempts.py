@@ -102,9 +102,7 @@ def pod_attempts(folder: Path, node: Node, namespace: str) -> Iterator[PodAttemp
     app = open_app(settings)
     with serving(app, settings):
         told = json.loads((settings.data / "server.json").read_text())
-        found = PodAttempts(
-            app=app, node=node, namespace=namespace, url=f"http://{node.machine}:{told['port']}"
-        )
+        found = PodAttempts(app=app, node=node, namespace=namespace, url=f"http://{node.machine}:{told['port']}")
         yield found
         found.close()
     app.close()
