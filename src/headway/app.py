@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -84,7 +84,9 @@ class App:
             raise NotThereYet(
                 f"deployment target {name!r} is not there yet",
                 cause=f"this server has: {', '.join(sorted(self.targets))}",
-                hint="set deploy: {target: local} in headway.yaml on the base branch",
+                hint=_CLUSTER_HINT
+                if name == KUBERNETES
+                else "set deploy: {target: local} in headway.yaml on the base branch",
             )
         return self.targets[name]
 
@@ -142,7 +144,11 @@ def open_app(settings: Settings, *, runs_attempts: bool = False) -> App:
         },
         forges=forges,
         github=github,
-        targets={"local": LocalTarget(data / "deployments", serving), "command": CommandTarget(data / "deployments")},
+        targets={
+            "local": LocalTarget(data / "deployments", serving),
+            "command": CommandTarget(data / "deployments"),
+            **_cluster_targets(settings, database, clock),
+        },
     )
 
 
@@ -172,12 +178,35 @@ def _cluster_engines(settings: Settings) -> dict[str, Engine]:
     from headway.engines.kubernetes.engine import KubernetesEngine
     from headway.engines.kubernetes.options import options_from
 
+    return {
+        KUBERNETES: KubernetesEngine(settings.data / "attempts", options_from(settings.kubernetes), _connect(settings))
+    }
+
+
+def _cluster_targets(settings: Settings, database: Database, clock: Clock) -> dict[str, Target]:
+    """Return the Kubernetes target where a cluster is set up; the cluster is opened by the first deployment."""
+    if not settings.kubernetes.is_set_up:
+        return {}
+    from headway.serving.kubernetes.options import pod_settings
+    from headway.serving.kubernetes.target import KubernetesTarget
+    from headway.serving.kubernetes.tokens import PodTokens
+
+    target = KubernetesTarget(
+        settings.data / "deployments",
+        pod_settings(settings.kubernetes),
+        connect=_connect(settings),
+        tokens=PodTokens(database, clock),
+    )
+    return {KUBERNETES: target}
+
+
+def _connect(settings: Settings) -> Callable[[], Kube]:
     def connect() -> Kube:
-        from headway.kube import Cluster, open_kube
+        from headway.kube import Cluster, open_kube  # what it needs takes time to import
 
         return open_kube(Cluster(kubeconfig=settings.kubernetes.kubeconfig, context=settings.kubernetes.context))
 
-    return {KUBERNETES: KubernetesEngine(settings.data / "attempts", options_from(settings.kubernetes), connect)}
+    return connect
 
 
 def _isolation(settings: Settings) -> IsolationReport:

@@ -100,7 +100,15 @@ def candidate_of(app: App, release: Release) -> tuple[Candidate, ModelVersion]:
 def rules_for(spec: DeploySpec, environment: str) -> DeploySpec:
     """Return the rules of a release; one to staging alone is tested there, and then served without anybody's word."""
     if environment == "staging":
-        return DeploySpec(environment="staging", approvals=0, test=spec.test, resources=spec.resources)
+        target = "local" if spec.target == "command" else spec.target
+        return DeploySpec(
+            environment="staging",
+            approvals=0,
+            test=spec.test,
+            resources=spec.resources,
+            target=target,
+            namespace=spec.namespace,
+        )
     return spec
 
 

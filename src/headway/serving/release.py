@@ -101,8 +101,8 @@ def _want(
         name=name,
         project=release.project,
         environment=environment,
-        # Staging is always served here: that is where a test reaches the model before anything is shipped.
-        target="local" if environment == STAGING else candidate.spec.target,
+        # A script ships to production alone: what it would ship is tested here before.
+        target="local" if environment == STAGING and candidate.spec.target == "command" else candidate.spec.target,
         routes=routes,
         revision=kept.deployment.revision if kept is not None else 0,
         spec=candidate.spec,

@@ -23,6 +23,7 @@ from headway.serving.kubernetes.objects import (
     NAME_LABEL,
     SELECTOR,
     digest,
+    replicas,
     service,
     slug,
     token_secret,
@@ -256,7 +257,7 @@ class Keeper:
             return not _kept(place).namespace
         seen = self.seen(place)
         pods = seen.pods or ()
-        is_whole = len(pods) == max(1, wanted.spec.replicas_min) and all(pod.ready for pod in pods)
+        is_whole = len(pods) == replicas(wanted) and all(pod.ready for pod in pods)
         return is_whole and not seen.trouble
 
     def _prune(self, places: Iterable[PodFolder]) -> None:
