@@ -5,6 +5,7 @@ Point 7: what stands at GitHub is read as GitHub shows it. The endpoint, the can
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
@@ -60,6 +61,7 @@ def load(folder):
 json.dump({"score": 0.5 + 0.1 * FACTOR}, open("metrics.json", "w"))
 """
 NAME = "adder-production"
+BACK = ["inactive", "inactive", "success"]
 
 
 def train_script(factor: int) -> str:
@@ -91,7 +93,7 @@ class Shop:
         done = self.stage.tick_until(lambda: [each for each in self.stage.jobs() if each.settled_at], "main is trained")
         self._type(f"/deploy {done[0].number}")
         self.wait_for(ReleaseState.PROMOTED)
-        self.stage.tick_until(lambda: self.told(self.records()[0]["id"])[-1] == "success", "GitHub is told of it")
+        self.stage.tick_until(lambda: self.standing() == ["success"], "GitHub is told of it")
 
     def _type(self, text: str) -> None:
         (parsed,) = parse_comment(text, {})
@@ -114,6 +116,17 @@ class Shop:
         with self.stage.app.database.read() as tx:
             found = [each for each in RegistryStore(tx, self.clock).versions("adder") if each.number == number]
         return found[0].digest if found else ""
+
+    @contextlib.contextmanager
+    def tampered(self, number: int) -> Iterator[None]:
+        """Let somebody change a version's files until the block ends."""
+        with self.stage.app.database.read() as tx:
+            version = RegistryStore(tx, self.clock).get_version("adder", number)
+        code = self.stage.app.data / "artifacts" / version.source / "headway_model.py"
+        honest = code.read_bytes()
+        code.write_bytes(honest + b"# changed")
+        yield
+        code.write_bytes(honest)
 
     def release(self, state: ReleaseState | None = None) -> Release | None:
         """Return the newest release, when it is in that state."""
@@ -143,6 +156,10 @@ class Shop:
         states = [each["state"] for each in self.stage.fake.world.deployment_statuses[deployment]]
         return [state for at, state in enumerate(states) if at == 0 or states[at - 1] != state]
 
+    def standing(self) -> list[str]:
+        """Return what GitHub says of each deployment now, oldest first; "" of one that was only made."""
+        return [(self.told(each["id"]) or [""])[-1] for each in self.records()]
+
     def records(self) -> list[dict[str, Any]]:
         return sorted(self.stage.fake.world.deployments.values(), key=lambda each: int(each["id"]))
 
@@ -161,7 +178,7 @@ def shop(tmp_path: Path) -> Iterator[Shop]:
     clock = ShiftedClock()
     files = {"headway.yaml": CONFIG, "train.py": train_script(1)}
     with open_stage(tmp_path, files=files, clock=clock, catch_up=3600) as stage:
-        for name, role in (("ada", "maintain"), ("bea", "maintain"), ("carl", "maintain")):
+        for name, role in (("ada", "maintain"), ("bea", "maintain"), ("carl", "maintain"), ("dora", "write")):
             stage.fake.world.grant(name, role)
         try:
             yield Shop(stage, clock)
@@ -169,8 +186,8 @@ def shop(tmp_path: Path) -> Iterator[Shop]:
             stage.app.target("local").remove(NAME)
 
 
-def test_a_merged_change_reaches_production_by_githubs_rules(shop: Shop) -> None:
-    """Rules 17, 28 and 29: only the listed reviewer, after the wait timer; the chain of it stands at GitHub."""
+def test_a_merged_change_reaches_production_by_githubs_rules_and_back(shop: Shop) -> None:
+    """Rules 17, 28, 29 and 30: only the listed reviewer, after the wait timer; the chain of it stands at GitHub."""
     world = shop.stage.fake.world
     shop.serves_main()
     assert shop.predictions() == [3.0]
@@ -182,6 +199,8 @@ def test_a_merged_change_reaches_production_by_githubs_rules(shop: Shop) -> None
     waiting = shop.wait_for(ReleaseState.WAITING)
     assert "HW-OWN-RELEASE" in shop.say(second, "ada", "/approve", "HW-")
     assert "HW-NOT-A-REVIEWER" in shop.say(second, "carl", "/approve", "HW-")
+    with shop.tampered(2):
+        assert "are not those that were registered" in shop.say(second, "bea", "/approve", "to `/approve`")
     approval = shop.say(second, "bea", "/approve", "is approved")
     assert waiting.commit[:12] in approval
     assert shop.digest(2)[:12] in approval
@@ -190,9 +209,10 @@ def test_a_merged_change_reaches_production_by_githubs_rules(shop: Shop) -> None
     shop.clock.shift += timedelta(minutes=31)
     shop.wait_for(ReleaseState.CANARY)
     shop.stage.tick_until(lambda: [shop.predictions() for _ in range(4)] and shop.release(ReleaseState.PROMOTED), "100")
-    shop.stage.tick_until(lambda: shop.told(shop.records()[0]["id"])[-1] == "inactive", "the first is inactive")
+    shop.stage.tick_until(lambda: shop.standing() == ["inactive", "success"], "the first is inactive")
     assert shop.predictions() == [6.0]
     _stands_at_github(shop, second, waiting)
+    _goes_back(shop, second)
 
 
 def _is_held_by_the_wait_timer(shop: Shop) -> None:
@@ -224,3 +244,19 @@ def _stands_at_github(shop: Shop, second: int, release: Release) -> None:
     assert (chain["run"], chain["digest"]) == (version.run_id, version.digest)
     assert (chain["comment"], chain["requested_by"]) == (str(asked.id), "ada")
     assert (chain["replaces_version"], chain["previous_deployment"]) == ("1", str(older["id"]))
+
+
+def _goes_back(shop: Shop, second: int) -> None:
+    """Rule 30: in haste no gate, no reviewer and no timer, yet the right, the digest and a version that answers."""
+    assert "HW-NOT-ALLOWED" in shop.say(second, "dora", "/rollback", "HW-")
+    with shop.tampered(1):
+        assert "are not those that were registered" in shop.say(second, "ada", "/rollback", "to `/rollback`")
+    assert shop.predictions() == [6.0]
+    shop.say(second, "ada", "/rollback", "goes back to v1")
+    shop.wait_for(ReleaseState.ROLLED_BACK)
+    shop.stage.tick_until(lambda: shop.standing() == BACK, "GitHub is told")
+    assert shop.predictions() == [3.0]
+    again = shop.records()[-1]
+    assert again["sha"] == shop.records()[0]["sha"]
+    assert (again["payload"]["version"], again["payload"]["replaces_version"]) == ("1", "2")
+    assert again["payload"]["digest"] == shop.digest(1)

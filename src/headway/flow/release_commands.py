@@ -31,6 +31,7 @@ from headway.jobs.store import JobStore
 from headway.planning.model import Plan
 from headway.projects.model import DeploySpec
 from headway.registry.digest import check_digest
+from headway.registry.store import RegistryStore
 from headway.serving.model import Release, ReleaseState
 from headway.serving.release import approve as add_approval
 from headway.serving.release import deployment_name, refuse, roll_back, stop_rollout, with_previous
@@ -244,7 +245,9 @@ def approve(app: App, command: Command) -> str:
     _check_rules(release, rules)
     check_release(app, command, rules, release.environment)
     environment_gate.check_approver(app, release, command.actor)
-    candidate, _ = candidate_of(app, release)
+    candidate, version = candidate_of(app, release)
+    # What is approved is a digest: its files must be those, also when it has waited for days.
+    check_digest(app.artifacts, version.source, version.digest)
     reviewers = {name.lstrip("@").casefold() for name in candidate.spec.reviewers}
     if reviewers and command.actor.casefold() not in reviewers:
         raise Refused(
@@ -330,12 +333,27 @@ def rollback(app: App, command: Command) -> str:
             answer = f"{release.model} v{release.version} is taken back from {environment}"
             CommandStore(tx).answer(command.id, answer)
         return answer
+    _check_files(app, name, _wanted_version(command))
     fresh = _way_back(command, project, environment, reason=reason, earlier=earlier, now=now)
     with app.database.write() as tx:
         release = roll_back(tx, fresh, actor=command.actor, now=now, to_version=_wanted_version(command))
         answer = f"{name} goes back to v{release.previous}"
         CommandStore(tx).answer(command.id, answer)
     return answer
+
+
+def _check_files(app: App, name: str, version: int | None) -> None:
+    """Return when the files of the version that is gone back to are those that were registered (rule 30).
+
+    Raises:
+        Refused: somebody changed them: in haste, too, only what was judged is served.
+    """
+    with app.database.read() as tx:
+        kept = DeploymentStore(tx).get(name)
+        goal = kept.rollback_route(version) if kept is not None else None
+        found = RegistryStore(tx, app.clock).get_version(goal.model, goal.version) if goal is not None else None
+    if found is not None:
+        check_digest(app.artifacts, found.source, found.digest)
 
 
 def _wanted_version(command: Command) -> int | None:
