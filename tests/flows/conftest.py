@@ -198,6 +198,15 @@ class Stage:
             assert tx.execute(living).all() == []
 
 
+def propose_files(stage: Stage, branch: str, files: dict[str, str], *comments: str) -> Change:
+    """A change with these files, and what is said on it."""
+    stage.write(files, branch=branch)
+    change = stage.open(branch)
+    for each in comments:
+        stage.comment(change, each)
+    return change
+
+
 def age_heads(app: App) -> None:
     """Make every known head of a change an hour older: which came after which still stands."""
     heads = schema.change_head

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import posixpath
 from collections.abc import Iterable
 
 from headway.app import KUBERNETES, App
@@ -73,7 +74,8 @@ def pin_in_volumes(project: ProjectSpec, data: DataSpec) -> DataPin | None:
     if place_of(data.uri) is not Place.LOCAL:
         return None
     mounted = {volume.path for step in project.steps for volume in step.volumes}
-    if any(data.uri == path or data.uri.startswith(f"{path}/") for path in mounted):
+    place = posixpath.normpath(data.uri)
+    if any(place == path or place.startswith(f"{path}/") for path in mounted):
         return DataPin(name=data.name, uri=data.uri, place=Place.LOCAL)  # nobody here can hash it
     raise UsageError(
         f"data.{data.name}: {data.uri!r} is a path of the server's machine, and steps run in a cluster",

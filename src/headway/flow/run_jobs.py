@@ -20,13 +20,12 @@ from headway.jobs.store import JobStore
 from headway.logs import logger
 
 NOT_STARTED = 125  # what shells say when a command could not be run
-_PREPARE = "prepare "
 
 
 def step(app: App, background: Background) -> bool:
     """Move every unfinished job by its next smallest steps; return whether work is under way."""
     # Counted before the reading: what is launched in between counts twice rather than not at all.
-    preparing = background.count(_PREPARE)
+    preparing = {engine: background.count(_preparing(engine)) for engine in app.engines}
     with app.database.read() as tx:
         store = JobStore(tx)
         jobs = store.unfinished()
@@ -35,10 +34,12 @@ def step(app: App, background: Background) -> bool:
         return False
     _observe(app, live)
     _admit(app, jobs)
-    free = app.settings.slots - len(live) - preparing
+    busy = Counter(attempt.engine for attempt in live)
+    free = {engine: app.slots_of(engine) - busy[engine] - count for engine, count in preparing.items()}
     for job in jobs:
         if job.state is JobState.RUNNING or job.desired == "cancel":
-            free -= _advance(app, job, background, free=free)
+            here = free.get(job.engine, 0)
+            free[job.engine] = here - _advance(app, job, background, free=here)
     return True
 
 
@@ -116,13 +117,15 @@ def _write(app: App, attempt: Attempt, seen: Observation) -> None:
 def _admit(app: App, jobs: list[Job]) -> None:
     running = [job for job in jobs if job.state is JobState.RUNNING]
     busy = Counter((job.repo_id, job.project, job.change, job.branch) for job in running)
-    room = app.settings.slots - len(running)
+    room = {engine: app.slots_of(engine) for engine in {job.engine for job in jobs}}
+    for job in running:
+        room[job.engine] -= 1
     for job in jobs:
         if job.state is not JobState.QUEUED or job.desired == "cancel":
             continue
         lane = (job.repo_id, job.project, job.change, job.branch)
         # Two commands at once on one change: one after the other, in the order they came.
-        if room <= 0 or busy[lane]:
+        if room[job.engine] <= 0 or busy[lane]:
             continue
         with app.database.write() as tx:
             try:
@@ -132,7 +135,7 @@ def _admit(app: App, jobs: list[Job]) -> None:
                 continue
             advance.admit(tx, job, app.clock.now())
         busy[lane] += 1
-        room -= 1
+        room[job.engine] -= 1
 
 
 def _advance(app: App, job: Job, background: Background, *, free: int) -> int:
@@ -148,7 +151,7 @@ def _advance(app: App, job: Job, background: Background, *, free: int) -> int:
     for task in tasks:
         if task.state is TaskState.READY and job.desired != "cancel" and _is_due(task, now):
             if taken < free:
-                taken += background.run(_PREPARE + task.id, partial(prepare, app, task.id))
+                taken += background.run(_preparing(job.engine) + task.id, partial(prepare, app, task.id))
         elif task.state is TaskState.COLLECTING:
             background.run(f"collect {task.id}", partial(collect, app, task.id))
     if all(task.state.is_final for task in tasks):
@@ -156,6 +159,11 @@ def _advance(app: App, job: Job, background: Background, *, free: int) -> int:
             store = JobStore(tx)
             advance.close(tx, store.get(job.id), store.tasks(job.id), now)
     return taken
+
+
+def _preparing(engine: str) -> str:
+    """Return how the names of an engine's preparations begin, beside the loops."""
+    return f"prepare {engine} "
 
 
 def _can_open(tasks: list[Task]) -> bool:

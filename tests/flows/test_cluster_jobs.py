@@ -1,0 +1,310 @@
+"""From the comment to the report where steps run in a cluster: source down, outputs up, environments by digest."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import threading
+import zipfile
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import pytest
+
+from fakes.attempts import CLIENT
+from fakes.local_cluster import LocalCluster
+from flows.conftest import House, Stage, propose_files, serving
+from headway.app import KUBERNETES, open_app
+from headway.auth.secrets import SecretStore
+from headway.engines.kubernetes.engine import KubernetesEngine
+from headway.engines.kubernetes.options import options_from
+from headway.environments.model import Tier
+from headway.environments.shelf import Shelf
+from headway.settings import AllowedVolume, KubernetesSettings, Settings
+from headway.worker import Worker
+
+CLUSTER = KubernetesSettings(
+    namespaces=("ml", "churn"),
+    image="localhost/headway:test",
+    server_url="http://127.0.0.1:1",  # not known before the server listens
+    images=("registry.example/ml/*",),
+    volumes=(AllowedVolume(name="data", claim="ml-data", read_only=True),),
+)
+CONFIG = """\
+name: tiny
+engine: {type: kubernetes, namespace: churn}
+pipeline:
+  steps:
+    prepare: {run: python prepare.py, outputs: [build/rows.txt]}
+    train: {run: python train.py, inputs: [build/rows.txt], outputs: [build/model]}
+metrics: {score: maximize}
+"""
+PREPARE = 'from pathlib import Path\nprint("preparing")\nPath("build/rows.txt").write_text("7")\n'
+TRAIN = (
+    CLIENT
+    + """
+from pathlib import Path
+rows = Path("build/rows.txt").read_text()
+point(1)
+Path("build/model").mkdir()
+Path("build/model/weights.txt").write_text("w" * 1000)
+Path("build/model/run.sh").write_text("#!/bin/sh")
+Path("build/model/run.sh").chmod(0o755)
+print("trained on", rows, "rows")
+json.dump({"score": 0.75}, open("metrics.json", "w"))
+"""
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Clustered:
+    house: House
+    cluster: LocalCluster
+
+    def new_stage(self, folder: Path) -> Stage:
+        return self.house.new_stage(folder)
+
+
+@contextlib.contextmanager
+def clustered(folder: Path) -> Iterator[Clustered]:
+    """A Headway whose cluster is this machine."""
+    settings = Settings(data=folder / "data", port=0, slots=1, kubernetes=replace(CLUSTER, slots=4))
+    opened = open_app(settings, runs_attempts=True)
+    cluster = LocalCluster(folder / "node")
+    with serving(opened, settings):
+        url = json.loads((settings.data / "server.json").read_text())["url"]
+        options = replace(
+            options_from(settings.kubernetes),
+            server_url=url,
+            index_variables={"UV_OFFLINE": "1"},
+            drain_seconds=30.0,
+            sample_seconds=0.5,
+            poll_seconds=0.1,
+            watch_seconds=2,
+        )
+        engine = KubernetesEngine(settings.data / "attempts", options, lambda: cluster)  # type: ignore[arg-type,return-value]  # as far as it is called
+        app = replace(opened, engines={**opened.engines, KUBERNETES: engine})
+        worker = Worker(app)
+        yield Clustered(house=House(app=app, worker=worker), cluster=cluster)
+        worker.background.close()
+        engine.close()
+        cluster.close()
+    opened.close()
+
+
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Clustered]:
+    with clustered(tmp_path_factory.mktemp("cluster")) as found:
+        yield found
+
+
+@pytest.fixture
+def scene(shared: Clustered, tmp_path: Path) -> Stage:
+    return shared.new_stage(tmp_path / "repo")
+
+
+def test_a_comment_becomes_pods_and_a_report(shared: Clustered, scene: Stage) -> None:
+    with scene.app.database.write() as tx:
+        SecretStore(tx).set(scene.repo.id, "WAREHOUSE", value="s3cr3t-w0rd", at=scene.app.clock.now(), by="ada")
+    config = CONFIG + "env: {secrets: [WAREHOUSE]}\n"
+    scene.write({"headway.yaml": config, "prepare.py": PREPARE, "train.py": TRAIN}, message="the project")
+    change = propose_files(scene, "better", {"train.py": TRAIN + "# better\n"}, "/train")
+    (job,) = scene.settled(1)
+    assert (job.state, job.engine) == ("succeeded", "kubernetes"), (job.reason, scene.log(job))
+    scene.assert_ended(job)
+    outputs = {each.path: each for task in scene.tasks(job).values() for each in task.outputs}
+    assert sorted(outputs) == ["build/model/run.sh", "build/model/weights.txt", "build/rows.txt"]
+    assert (outputs["build/model/run.sh"].executable, outputs["build/rows.txt"].executable) == (True, False)
+    result = scene.result(job)
+    assert result.metrics == {"score": 0.75, "loss": 1.5}
+    assert result.isolation == "L3"
+    assert "prepare | preparing" in scene.log(job)
+    assert "train | trained on 7 rows" in scene.log(job)
+    scene.expect_status(change, "tiny", "success")
+    assert "0.75" in scene.report(change)
+    for each in shared.cluster.jobs:
+        assert each["metadata"]["namespace"] == "churn"
+        assert "s3cr3t" not in json.dumps(each)  # by reference: it stands in the Secret alone
+        assert "hw_" not in json.dumps(each)
+    attempts = scene.attempts(job)
+    assert not any((Path(each.directory) / "source.tar").exists() for each in attempts)
+
+    scene.comment(change, "/train")  # again: nothing has changed
+    again = scene.settled(2)[0]
+    assert {task.state for task in scene.tasks(again).values()} == {"reused"}
+
+
+def wheel(folder: Path, version: str) -> str:
+    name = f"leaf-{version}-py3-none-any.whl"
+    folder.mkdir(exist_ok=True)
+    with zipfile.ZipFile(folder / name, "w") as made:
+        made.writestr("leaf.py", f"version = {version!r}\n")
+        made.writestr(f"leaf-{version}.dist-info/METADATA", f"Metadata-Version: 2.1\nName: leaf\nVersion: {version}\n")
+        made.writestr(
+            f"leaf-{version}.dist-info/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
+        )
+        made.writestr(f"leaf-{version}.dist-info/RECORD", "leaf.py,,\n")
+    return name
+
+
+SCORE = 'import json\njson.dump({"score": 1}, open("metrics.json", "w"))\n'
+LEAF = 'import leaf, sys\nprint("leaf", leaf.version, sys.prefix)\n' + SCORE
+WAIT = """import os, time
+print("waiting", flush=True)
+while not os.path.exists(os.environ["FLAG"]):
+    time.sleep(0.05)
+"""
+ONE_STEP = "name: tiny\nengine: {type: kubernetes}\nrun: python train.py\nmetrics: {score: maximize}\n"
+
+
+def test_environments_are_made_in_the_cluster_each_trust_on_its_own_shelf(shared: Clustered, scene: Stage) -> None:
+    name = wheel(scene.folder, "1.0")
+    scene.write({"headway.yaml": ONE_STEP, "train.py": LEAF, "requirements.txt": f"./{name}\n"}, message="the project")
+    change = propose_files(scene, "better", {"train.py": LEAF + "# better\n"}, "/train")
+    (first,) = scene.settled(1)
+    assert first.state == "succeeded", (first.reason, scene.log(first))
+    with scene.app.database.read():
+        digest = scene.result(first).env_digest
+    root = shared.cluster.root / "environments"
+    assert "leaf 1.0" in scene.log(first)
+    assert f"{root}/change/envs/{digest}" in scene.log(first)
+    assert Shelf(root, Tier.CHANGE).find(digest) is not None
+    assert Shelf(root, Tier.MAIN).find(digest) is None
+    assert not (scene.app.data / "environments" / "change").exists()  # nothing is made on the server
+    order = json.loads((scene.app.data / "environments" / "orders" / digest / "order.json").read_text())
+    assert (order["spec"]["digest"], order["tier"]) == (digest, Tier.CHANGE)
+
+    before = (root / "change" / "envs" / digest / "headway.json").stat().st_mtime_ns
+    scene.write({"train.py": LEAF + "# best\n"}, branch="better")
+    scene.comment(change, "/train")
+    assert scene.settled(2)[0].state == "succeeded"
+    assert (root / "change" / "envs" / digest / "headway.json").stat().st_mtime_ns == before
+
+    scene.command("/train")  # main itself: what a change made is not good enough for it
+    third = scene.settled(3)[0]
+    assert (third.state, third.tier) == ("succeeded", Tier.MAIN), third.reason
+    assert Shelf(root, Tier.MAIN).find(digest) is not None
+    assert f"{root}/main/envs/{digest}" in scene.log(third)
+
+
+@pytest.mark.parametrize(
+    ("line", "says", "pods"),
+    [
+        ("nosuchpackage==1.0", "nosuchpackage", 1),  # only the pod can know, and it tells in uv's words
+        ("leaf @ git+https://example.invalid/leaf@abc", "comes from git and would have to be built", 0),
+    ],
+)
+def test_an_environment_that_cannot_be_made_says_why(
+    shared: Clustered, scene: Stage, line: str, says: str, pods: int
+) -> None:
+    before = len(shared.cluster.jobs)
+    files = {"headway.yaml": ONE_STEP, "train.py": LEAF, "requirements.txt": f"{line}\n"}
+    scene.write(files, message="the project")
+    scene.command("/train")
+    (job,) = scene.settled(1)
+    assert job.state == "failed"
+    assert says in job.reason, job.reason
+    assert len(shared.cluster.jobs) - before == pods
+    scene.assert_ended(job)
+
+
+def test_outputs_that_are_no_plain_files_fail_the_step_with_the_reason(scene: Stage) -> None:
+    config = ONE_STEP.replace(
+        "run: python train.py", "pipeline: {steps: {train: {run: python train.py, outputs: [model]}}}"
+    )
+    code = 'import os\nos.mkdir("model")\nos.symlink("/etc/passwd", "model/weights")\n'
+    scene.write({"headway.yaml": config, "train.py": code}, message="the project")
+    scene.command("/train")
+    (job,) = scene.settled(1)
+    assert job.state == "failed"
+    assert "model/weights" in job.reason, job.reason
+    assert "link" in job.reason
+
+
+def test_a_stop_reaches_the_pod(shared: Clustered, scene: Stage) -> None:
+    code = 'import time\nprint("training", flush=True)\ntime.sleep(300)\n'
+    scene.write({"headway.yaml": ONE_STEP, "train.py": code}, message="the project")
+    change = propose_files(scene, "slow", {"train.py": code + "# slow\n"}, "/train")
+    scene.tick_until(lambda: [job for job in scene.jobs() if "training" in scene.log(job)], what="a running step")
+    scene.comment(change, "/stop")
+    (job,) = scene.settled(1)
+    assert job.state == "cancelled", job.reason
+    scene.assert_ended(job)
+
+
+def test_more_attempts_than_this_machine_has_slots_run_at_once(scene: Stage) -> None:
+    steps = "\n".join(f"    s{number}: {{run: python wait.py, outputs: [o{number}]}}" for number in range(3))
+    config = f"name: tiny\nengine: {{type: kubernetes}}\npipeline:\n  steps:\n{steps}\n"
+    code = WAIT + 'open("o" + os.environ["HEADWAY_TASK"][1:], "w").close()\n'
+    flag = scene.folder.parent / "flag"
+    scene.write(
+        {"headway.yaml": f"{config}env: {{variables: {{FLAG: {flag}}}}}\n", "wait.py": code}, message="the project"
+    )
+    scene.command("/train")
+    scene.tick_until(
+        lambda: [job for job in scene.jobs() if scene.log(job).count("waiting") == 3], what="three steps at once"
+    )
+    flag.touch()
+    (job,) = scene.settled(1)
+    assert job.state == "succeeded", job.reason
+
+
+def test_a_restarted_server_finds_what_runs(tmp_path: Path) -> None:
+    with clustered(tmp_path) as found:
+        scene = found.new_stage(tmp_path / "repo")
+        flag = tmp_path / "flag"
+        config = f"{ONE_STEP}env: {{variables: {{FLAG: {flag}}}}}\n"
+        scene.write({"headway.yaml": config, "train.py": WAIT + SCORE}, message="the project")
+        scene.command("/train")
+        scene.tick_until(lambda: [job for job in scene.jobs() if "waiting" in scene.log(job)], what="a running step")
+        engine = scene.app.engines[KUBERNETES]
+        assert isinstance(engine, KubernetesEngine)
+        engine.close()  # as a killed worker leaves it
+        fresh = KubernetesEngine(scene.app.data / "attempts", engine._options, lambda: found.cluster)  # type: ignore[arg-type,return-value]  # as above
+        scene.app = replace(scene.app, engines={**scene.app.engines, KUBERNETES: fresh})
+        scene.worker = Worker(scene.app)
+        threading.Timer(1.0, flag.touch).start()
+        (job,) = scene.settled(1)
+        fresh.close()
+        scene.worker.background.close()
+        assert job.state == "succeeded", job.reason
+        assert len(found.cluster.jobs) == 1
+
+
+# --- what the operator and the base branch allow ---------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("config", "says"),
+    [
+        (ONE_STEP + "image: docker.io/evil:1\n", "asks for the image docker.io/evil:1, which may not run here"),
+        (ONE_STEP.replace("kubernetes", "kubernetes, namespace: kube-system"), "the namespace kube-system is not for"),
+        (ONE_STEP + "volumes: {payroll: /data}\n", "mounts the volume payroll, which this server does not have"),
+        (ONE_STEP + "volumes: {data: {path: /data, read_only: false}}\n", "wants to write to the volume data"),
+        (ONE_STEP + "data: {rows: /srv/rows.csv}\n", "is a path of the server's machine, and steps run in a cluster"),
+    ],
+)
+def test_what_is_not_allowed_is_refused_before_anything_starts(
+    shared: Clustered, scene: Stage, config: str, says: str
+) -> None:
+    before = len(shared.cluster.jobs)
+    scene.write({"headway.yaml": config, "train.py": LEAF}, message="the project")
+    change = propose_files(scene, "idea", {"train.py": LEAF + "# idea\n"}, "/train")
+    answers = scene.tick_until(lambda: scene.answers(change), what="an answer")
+    assert says in answers[0], answers
+    assert scene.jobs() == []
+    assert len(shared.cluster.jobs) == before
+
+
+def test_a_changes_own_words_on_namespace_and_volumes_have_no_effect(shared: Clustered, scene: Stage) -> None:
+    scene.write({"headway.yaml": ONE_STEP, "train.py": SCORE}, message="the project")
+    config = ONE_STEP.replace("kubernetes", "kubernetes, namespace: churn") + "volumes: {data: /data}\n"
+    change = propose_files(scene, "sly", {"headway.yaml": config}, "/train")
+    (job,) = scene.settled(1)
+    assert job.state == "succeeded", (job.reason, scene.log(job))
+    document = shared.cluster.jobs[-1]
+    assert document["metadata"]["namespace"] == "ml"
+    assert "ml-data" not in json.dumps(document)
+    assert "none is mounted until it is merged" in scene.report(change)
+    assert any("this change edits `engine`" in each for each in scene.result(job).notes)
