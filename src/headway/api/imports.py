@@ -5,7 +5,7 @@ Everything in a body is a foreign text: it was parsed into types, and the stores
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from msgspec.structs import replace
@@ -37,7 +37,7 @@ from headway.tracking.moved import (
     MovedRuns,
 )
 from headway.tracking.store import RunStore
-from headway.tracking.take_over import count_runs, take_experiment, take_run
+from headway.tracking.take_over import ReadyRun, count_runs, prepare_run, take_experiment, take_run
 from headway.tracking.writer import Writer
 
 _CAP = MOST_BATCH + (1 << 20)  # a batch, and what holds it together
@@ -58,12 +58,15 @@ def import_routes(app: App, writer: Writer | None = None) -> list[Route]:
 
     def experiments(call: Call) -> Any:
         """Make an experiment, or find the one of its name. Packed (MessagePack), as all of these."""
-        return written(call, lambda store: _experiment(store, call.packed(MovedExperiment)))
+        moved = call.packed(MovedExperiment)
+        return written(call, lambda store: _experiment(store, moved))
 
     def runs(call: Call) -> Any:
         """Write runs with their histories, or what of them is not here yet."""
         moved = call.packed(MovedRuns)
-        return written(call, lambda store: _runs(store, moved))
+        # Before the writer's turn: packing a long history takes seconds, in which no training could log.
+        ready = [prepare_run(each) for each in moved.runs]
+        return written(call, lambda store: _runs(store, moved, ready))
 
     def logged_models(call: Call) -> Any:
         """Write logged models under their own ids."""
@@ -99,9 +102,9 @@ def _experiment(store: RunStore, moved: MovedExperiment) -> dict[str, Any]:
     return {"experiment_id": experiment_id, "artifact_location": location, "became": became}
 
 
-def _runs(store: RunStore, moved: MovedRuns) -> list[MovedIn]:
+def _runs(store: RunStore, moved: MovedRuns, ready: Sequence[ReadyRun | MovedIn]) -> list[MovedIn]:
     experiment = store.experiments.get(moved.experiment_id)
-    found = [take_run(store, experiment.id, each) for each in moved.runs]
+    found = [take_run(store, experiment.id, each) for each in ready]
     new = sum(each.state == "new" for each in found)
     if new:
         events.record(

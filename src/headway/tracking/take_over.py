@@ -6,8 +6,9 @@ was killed goes on. A run of the same id that is another one is refused.
 
 from __future__ import annotations
 
+import math
 import re
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from headway.blobs.keys import checked_key
 from headway.errors import HeadwayError, StorageFull, Unreachable, UsageError
@@ -72,25 +73,38 @@ def _put_experiment_tags(store: RunStore, exp: int, tags: Mapping[str, str]) -> 
         store.link.run("insert into experiment_tag (exp, key, value) values (?, ?, ?)", (exp, key, value))
 
 
-def take_run(store: RunStore, experiment_id: str, moved: MovedRun) -> MovedIn:
+def prepare_run(moved: MovedRun) -> ReadyRun | MovedIn:
+    """Check and pack all of a run, or say why it is refused; long, and needs no database: not in a writer's turn."""
+    try:
+        return ReadyRun(moved)
+    except HeadwayError as error:
+        return _refused(moved, error)
+
+
+def take_run(store: RunStore, experiment_id: str, run: MovedRun | ReadyRun | MovedIn) -> MovedIn:
     """Write one run, or what it lacks; what cannot be taken is refused with its reason and leaves nothing."""
+    ready = prepare_run(run) if isinstance(run, MovedRun) else run
+    if isinstance(ready, MovedIn):
+        return ready
     mark = store.memory.keys.mark()
     store.link.run("savepoint moved")
     try:
-        state = _take(store, experiment_number(experiment_id), _Ready(moved))
+        became = MovedIn(id=ready.moved.run_id, state=_take(store, experiment_number(experiment_id), ready))
     except (StorageFull, Unreachable):
         raise  # the database refuses, not the run
     except HeadwayError as error:
         store.link.run("rollback to savepoint moved")
         store.memory.forget(mark)
-        state, why = "refused", ": ".join(filter(None, (error.message, error.cause)))
-    else:
-        why = ""
+        became = _refused(ready.moved, error)
     store.link.run("release savepoint moved")
-    return MovedIn(id=moved.run_id, state=state, why=why)
+    return became
 
 
-def _take(store: RunStore, exp: int, ready: _Ready) -> str:
+def _refused(moved: MovedRun, error: HeadwayError) -> MovedIn:
+    return MovedIn(id=moved.run_id, state="refused", why=": ".join(filter(None, (error.message, error.cause))))
+
+
+def _take(store: RunStore, exp: int, ready: ReadyRun) -> str:
     run_id = ready.moved.run_id
     row = store.link.one("select id, exp, uuid, status, stage, start_time, job_id from run where uuid = ?", (run_id,))
     if row is None:
@@ -101,10 +115,15 @@ def _take(store: RunStore, exp: int, ready: _Ready) -> str:
     return "added" if _complete(store, RunRow(*row[:5]), ready) else "same"
 
 
-class _Ready:
-    """A foreign run whose every field was checked, before anything of it is written."""
+class ReadyRun:
+    """A foreign run whose every field was checked, before anything of it is written; long histories are packed."""
 
     def __init__(self, moved: MovedRun) -> None:
+        """Check it.
+
+        Raises:
+            UsageError: something of it cannot be kept.
+        """
         if not _RUN_ID.match(moved.run_id):
             raise UsageError(f"{moved.run_id[:80]!r} cannot be a run's id")
         checked_key(moved.run_id)
@@ -121,6 +140,26 @@ class _Ready:
             points = unpack_history(data, key)
             if points:
                 self.histories[key] = [(stamp, step, clamped(value)) for stamp, step, value in points]
+        is_long = sum(map(len, self.histories.values())) > SMALL_POINTS
+        self.packed = {key: _packed(points) for key, points in self.histories.items()} if is_long else {}
+
+
+class _Packed(NamedTuple):
+    latest: Point
+    chunks: list[tuple[int, bytes, bytes, bytes]]  # how many points, the first, the last, all of them
+
+
+def _packed(points: Sequence[Point]) -> _Packed:
+    parts = [points[start : start + CHUNK_POINTS] for start in range(0, len(points), CHUNK_POINTS)]
+    chunks = [(len(part), pack_border(part[0]), pack_border(part[-1]), pack_chunk(part)) for part in parts]
+    return _Packed(max(points, key=_rank), chunks)
+
+
+def _rank(point: Point) -> tuple[int, int, float, bool]:
+    """Order points as their latest value is chosen; NaN stands where 0 would."""
+    stamp, step, value = point
+    is_nan = math.isnan(value)
+    return step, stamp, 0.0 if is_nan else value, is_nan
 
 
 def _texts(pairs: Mapping[str, str], path: str) -> list[tuple[str, str]]:
@@ -132,7 +171,7 @@ def _texts(pairs: Mapping[str, str], path: str) -> list[tuple[str, str]]:
     return list(pairs.items())
 
 
-def _insert(store: RunStore, exp: int, ready: _Ready) -> None:
+def _insert(store: RunStore, exp: int, ready: ReadyRun) -> None:
     moved = ready.moved
     name = storable(moved.name, "name")[:250]
     row = store.link.one(
@@ -153,10 +192,10 @@ def _insert(store: RunStore, exp: int, ready: _Ready) -> None:
     write_tags(pen, run, ready.tags)
     store.link.run("update run set name = ? where id = ?", (name, run.id))  # a tag may be longer
     write_params(pen, run, ready.params, is_batch=True)
-    if sum(map(len, ready.histories.values())) <= SMALL_POINTS:
-        write_points(pen, run, _flat(ready.histories))
+    if ready.packed:
+        _write_chunks(pen, run, ready.packed)
     else:
-        _write_chunks(pen, run, ready.histories)
+        write_points(pen, run, _flat(ready.histories))
     _write_links(store.link, run, moved)
     note(store.link, "run", moved.run_id, to_state=moved.status, at=moved.start_time, actor=store.actor or "import")
     if moved.stage == "deleted":
@@ -171,14 +210,12 @@ def _flat(histories: Mapping[str, Sequence[Point]]) -> list[Metric]:
     return [Metric(key, value, stamp, step) for key, points in histories.items() for stamp, step, value in points]
 
 
-def _write_chunks(pen: Pen, run: RunRow, histories: Mapping[str, Sequence[Point]]) -> None:
+def _write_chunks(pen: Pen, run: RunRow, packed: Mapping[str, _Packed]) -> None:
     rows = []
-    for key, points in histories.items():
+    for key, history in packed.items():
         key_id = pen.keys.intern(pen.link, run.exp, kind=KeyKind.METRIC, name=key)
-        for seq, start in enumerate(range(0, len(points), CHUNK_POINTS)):
-            part = points[start : start + CHUNK_POINTS]
-            rows.append((run.id, key_id, seq, len(part), pack_border(part[0]), pack_border(part[-1]), pack_chunk(part)))
-        raise_latest(pen, run, [key_id] * len(points), points)
+        rows += [(run.id, key_id, seq, *chunk) for seq, chunk in enumerate(history.chunks)]
+        raise_latest(pen, run, [key_id], [history.latest])
     pen.link.many("insert into chunk (run, key, seq, n, first, last, data) values (?, ?, ?, ?, ?, ?, ?)", rows)
 
 
@@ -205,7 +242,7 @@ def _write_links(link: Link, run: RunRow, moved: MovedRun) -> None:
         write_models(link, run, [ModelLink(model_id=each.model_id, step=each.step) for each in links], direction=way)
 
 
-def _complete(store: RunStore, run: RunRow, ready: _Ready) -> bool:
+def _complete(store: RunStore, run: RunRow, ready: ReadyRun) -> bool:
     """Add what a run lacks that came before; say whether that was anything."""
     moved, pen = ready.moved, _pen(store)
     here = {

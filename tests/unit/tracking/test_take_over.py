@@ -12,9 +12,10 @@ from msgspec.structs import replace
 from headway.db.connection import Database, open_database
 from headway.db.migrate import migrate
 from headway.errors import UsageError
-from headway.tracking.moved import MovedExperiment, MovedRun, pack_history
+from headway.tracking.fold import CHUNK_POINTS
+from headway.tracking.moved import MovedExperiment, MovedIn, MovedRun, pack_history
 from headway.tracking.store import RunStore
-from headway.tracking.take_over import count_runs, take_experiment, take_run
+from headway.tracking.take_over import ReadyRun, count_runs, prepare_run, take_experiment, take_run
 
 ID = "0123456789abcdef0123456789abcdef"
 
@@ -135,3 +136,27 @@ def test_an_experiment_of_the_same_name_is_filled_and_not_changed(database: Data
         store.experiments.delete(made)
         with pytest.raises(UsageError, match="trash"):
             take_experiment(store, replace(moved, creation_time=8))
+
+
+def test_a_long_history_is_packed_before_the_writer_s_turn_and_reads_the_same(database: Database) -> None:
+    """Packing takes seconds, in which nothing else could be written."""
+    points = [(1000 + step, step, float(step)) for step in range(2 * CHUNK_POINTS)]
+    odd = [*points[:-1], (9_000_000, points[-1][1], math.nan)]
+    run = a_run(histories={"loss": pack_history(points), "odd": pack_history(odd)})
+    ready = prepare_run(run)
+    assert isinstance(ready, ReadyRun) and [len(each.chunks) for each in ready.packed.values()] == [2, 2]
+    with database.write() as tx:
+        assert take_run(RunStore(tx), "0", ready).state == "new"
+    with database.read() as tx:
+        store = RunStore(tx)
+        assert [(each.timestamp, each.step, each.value) for each in store.history(ID, "loss")] == points
+        latest = store.get(ID).metrics
+    assert (latest["loss"].step, latest["loss"].value) == (points[-1][1], points[-1][2])
+    assert math.isnan(latest["odd"].value) and latest["odd"].timestamp == 9_000_000
+
+
+def test_what_cannot_be_taken_is_said_before_the_writer_s_turn(database: Database) -> None:
+    refused = prepare_run(a_run(run_id="../etc"))
+    assert isinstance(refused, MovedIn) and refused.state == "refused"
+    with database.write() as tx:
+        assert take_run(RunStore(tx), "0", refused) is refused
