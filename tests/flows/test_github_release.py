@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import httpx
 import pytest
+from sqlalchemy import select
 
 from fakes.github.stage import ShiftedClock, open_stage
 from flows.test_github_story import GitHubStage
@@ -243,7 +244,26 @@ def _stands_at_github(shop: Shop, second: int, release: Release) -> None:
         version = RegistryStore(tx, shop.clock).get_version("adder", 2)
     assert (chain["run"], chain["digest"]) == (version.run_id, version.digest)
     assert (chain["comment"], chain["requested_by"]) == (str(asked.id), "ada")
+    _is_in_the_audit(shop, release, asked.id)
     assert (chain["replaces_version"], chain["previous_deployment"]) == ("1", str(older["id"]))
+
+
+def _is_in_the_audit(shop: Shop, release: Release, comment: int) -> None:
+    """Rule 32: who, by which comment and delivery, for which commit and digest, by which rules, decided what."""
+    table = schema.event.c
+    with shop.stage.app.database.read() as tx:
+        rows = [dict(row) for row in tx.execute(select(schema.event).order_by(table.seq)).mappings()]
+    about = [each for each in rows if each["entity_id"] in (release.id, release.command_id)]
+    asked = about[0]
+    told = next(
+        each for each in shop.stage.fake.world.deliveries if each.payload.get("comment", {}).get("id") == comment
+    )
+    assert (asked["actor"], asked["detail"]["comment"], asked["detail"]["delivery"]) == ("ada", str(comment), told.guid)
+    approved = next(each for each in about if each["actor"] == "bea")
+    assert (approved["detail"]["sha"], approved["detail"]["digest"]) == (release.commit, shop.digest(2))
+    assert (approved["detail"]["rules"], approved["detail"]["command"]) == (release.rules_commit, release.command_id)
+    refused = [each for each in rows if each["entity"] == "command" and each["to_state"] == "refused"]
+    assert "reviewer" in " ".join(each["reason"] for each in refused)
 
 
 def _goes_back(shop: Shop, second: int) -> None:

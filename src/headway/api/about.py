@@ -80,11 +80,14 @@ def backup(call: Call) -> Any:
 
 
 def events(call: Call) -> Any:
-    """Return the record of state changes, newest first."""
-    where = [
-        schema.event.c[name] == call.query[name] for name in ("entity", "entity_id", "actor") if name in call.query
-    ]
-    query = select(schema.event).where(*where).order_by(schema.event.c.seq.desc()).limit(call.number("limit", 100))
+    """Return the record of state changes, newest first; with `after=SEQ` oldest first, to export all of it."""
+    table = schema.event.c
+    where = [table[name] == call.query[name] for name in ("entity", "entity_id", "actor") if name in call.query]
+    order = table.seq.desc()
+    if "after" in call.query:
+        where.append(table.seq > call.number("after", 0, most=2**53))
+        order = table.seq.asc()
+    query = select(schema.event).where(*where).order_by(order).limit(call.number("limit", 100))
     with call.app.database.read() as tx:
         return [dict(row) for row in tx.execute(query).mappings()]
 

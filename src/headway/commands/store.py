@@ -30,10 +30,10 @@ class CommandStore:
         """Speak to the database through `tx`."""
         self._tx = tx
 
-    def add(self, command: Command) -> Command:
+    def add(self, command: Command, *, told: str = "") -> Command:
         """Keep a command and return it; the line of a comment that has one already returns that one.
 
-        A caller sees by the id whether its own was taken.
+        A caller sees by the id whether its own was taken. `told` is the forge's delivery that brought it.
         """
         values = {name: getattr(command, name) for name in _FIELDS}
         insert = sqlite.insert if self._tx.dialect.name == "sqlite" else postgresql.insert
@@ -48,7 +48,15 @@ class CommandStore:
             at=command.at,
             actor=command.actor,
             reason=command.reason or command.cause,
-            detail={"verb": command.verb, "origin": command.origin, "change": command.change},
+            detail={
+                "verb": command.verb,
+                "origin": command.origin,
+                "repo": command.repo_id,
+                "change": command.change,
+                "sha": command.head_sha,
+                "comment": command.comment_id,
+                "delivery": told,
+            },
         )
         return command
 

@@ -207,7 +207,7 @@ def _give(app: App, command: Command, event: CommentCreated) -> None:
         repo_id=command.repo_id, number=event.change.number, comment_id=event.comment.id, content="eyes"
     )
     with app.database.write() as tx:
-        CommandStore(tx).add(command)
+        CommandStore(tx).add(command, told=event.delivery)
         # A sign that it is taken, as small as it can be: a comment would notify everybody.
         want(tx, seen, app.clock.now())
 

@@ -215,8 +215,20 @@ class ReleaseStore:
                 "version": release.version,
                 "step": release.step,
                 "approved_by": release.approved_by,
+                "environment": release.environment,
+                "command": release.command_id,
+                "sha": release.commit,
+                "digest": _digest(self._tx, release),
+                "rules": release.rules_commit,
             },
         )
+
+
+def _digest(tx: Connection, release: Release) -> str:
+    """Return what a release's version has in it, for the audit: numbers are names, and this is the thing."""
+    table = schema.model_version.c
+    named = (table.model == release.model, table.number == release.version)
+    return tx.execute(select(table.digest).where(*named)).scalar() or ""
 
 
 def _columns(release: Release) -> dict[str, Any]:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+import headway
 from headway.auth.model import Role
 from headway.auth.secrets import SecretStore
 from headway.forges.model import StatusState, WantedStatus
@@ -21,6 +23,21 @@ def test_events_are_read_newest_first_and_by_entity(api: Any) -> None:
     found = api.get("/events?entity=job")
     assert [each["seq"] for each in found] == sorted((each["seq"] for each in found), reverse=True)
     assert {each["entity"] for each in found} == {"job"}
+
+
+def test_events_are_exported_page_by_page_and_none_is_ever_changed(api: Any) -> None:
+    """Rule 32: everything comes out, oldest first; nothing in the code updates or deletes an event."""
+    whole = [each["seq"] for each in reversed(api.get("/events?limit=1000"))]
+    pages: list[int] = []
+    while found := api.get(f"/events?after={pages[-1] if pages else 0}&limit=3"):
+        pages += [each["seq"] for each in found]
+    assert pages == whole
+    assert len(pages) > 3
+    assert api.ask("GET", "/events?after=-1").status_code == 400
+    source = Path(headway.__file__).parent
+    changed = re.compile(r"schema\.event\.(?:update|delete)|(?:update|delete)\(schema\.event\b")
+    found_in = [path.name for path in source.rglob("*.py") if changed.search(path.read_text())]
+    assert found_in == []
 
 
 def test_a_backup_never_lands_in_the_data_directory(api: Any, tmp_path: Path) -> None:
