@@ -43,7 +43,7 @@ LATER = {
     "gates.rules[].data": "it belongs to `check`",
     "gates.rules[].max_psi": "it belongs to `check`",
     "model.signature": "the signature is the one that was logged",
-    "deploy.resources.replicas": "one replica answers",
+    "deploy.resources.replicas.max": "as many answer as `min` says",
 }
 """Keys that are checked already and whose machinery is not there yet."""
 

@@ -211,13 +211,14 @@ class Settings:
 
     def as_environment(self) -> dict[str, str]:
         """Return the variables that `from_environment` reads these settings from."""
-        pairs = [(f"HEADWAY_{each.name.upper()}", getattr(self, each.name)) for each in fields(self)]
+        plain = [each.name for each in fields(self) if each.name != "kubernetes"]
+        pairs = [(f"HEADWAY_{name.upper()}", getattr(self, name)) for name in plain]
         pairs += [
             (f"HEADWAY_KUBERNETES_{each.name.upper()}", getattr(self.kubernetes, each.name))
             for each in fields(self.kubernetes)
         ]
         written = {name: ",".join(map(str, value)) if isinstance(value, tuple) else str(value) for name, value in pairs}
-        return {name: text for name, text in written.items() if text and name != "HEADWAY_KUBERNETES"}
+        return {name: text for name, text in written.items() if text}
 
 
 def _read_all(record: type, source: Mapping[str, str], *, prefix: str) -> dict[str, Any]:

@@ -54,7 +54,7 @@ def test_what_is_said_of_keys_names_keys_that_exist(reference: ModuleType) -> No
 
 # Key of headway.yaml -> how the program would name it where it acts on it.
 ACTED = {
-    "deploy.resources.replicas": r"\.replicas_m",
+    "deploy.resources.replicas.max": r"\.replicas_max",
     "model.signature": r"\bmodel\.signature\b",
     "triggers.retrain": r"triggers\.retrain\b",
 }

@@ -32,6 +32,7 @@ VERBS: tuple[Listed, ...] = (
     _group("Start", "server", "server:app", "start | restart | status | stop | backup | restore | clean"),
     _group("Start", "login", "login:app", "log a browser in; status | out", is_bare=True),
     _group("Start", "repo", "repo:app", "add | list | remove (OWNER/REPO at GitHub, or a folder)", lists=True),
+    _group("Start", "kubernetes", "kubernetes:app", "manifests (what a cluster needs, for kubectl apply)"),
     _group("Start", "config", "config:app", "validate | show | schema"),
     _group("Start", "secrets", "secrets:app", "set | list | remove"),
     _group("Start", "user", "user:app", "add | list | show | role | disable | enable | grant | revoke"),

@@ -150,7 +150,7 @@ DEPLOY = Fields(
                                 "max": key(Number(least=1, most=1000, is_whole=True), "at most"),
                             }
                         ),
-                        "how many answer",
+                        "how many pods answer (target: kubernetes)",
                     ),
                 }
             ),

@@ -165,7 +165,7 @@ def main(arguments: list[str]) -> int:
     signal.signal(signal.SIGTERM, lambda _number, _frame: stop.set())
     deployment = arguments[0]
     pod, uid = os.environ["HEADWAY_POD_NAME"], os.environ["HEADWAY_POD_UID"]
-    upstream = Upstream(os.environ["HEADWAY_SERVER_URL"], deployment, uid, token_file=Path(TOKEN))
+    upstream = Upstream(os.environ["HEADWAY_POD_SERVER"], deployment, uid, token_file=Path(TOKEN))
     Agent(Identity(deployment=deployment, pod=pod), upstream, Place()).run(stop)
     return 0
 

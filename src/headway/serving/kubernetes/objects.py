@@ -195,7 +195,7 @@ def _agent(wanted: Deployment, settings: PodSettings) -> Document:
         "command": ["python3", "-m", "headway.serving.kubernetes.agent", wanted.name],
         "env": [
             {"name": "HOME", "value": "/tmp"},  # noqa: S108  # the pod's own
-            {"name": "HEADWAY_SERVER_URL", "value": settings.server_url},
+            {"name": "HEADWAY_POD_SERVER", "value": settings.server_url},
             {"name": "HEADWAY_POD_UID", "valueFrom": {"fieldRef": {"fieldPath": "metadata.uid"}}},
             {"name": "HEADWAY_POD_NAME", "valueFrom": {"fieldRef": {"fieldPath": "metadata.name"}}},
             *({"name": name, "value": value} for name, value in sorted(settings.variables.items())),
