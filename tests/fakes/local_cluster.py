@@ -138,7 +138,6 @@ class LocalCluster:
         environment = {
             "PATH": os.environ["PATH"],
             "HEADWAY_POD_TERMINATION": str(told),
-            "HEADWAY_TERMINATION": str(told),
         }
         for each in container.get("env", ()):
             value = each.get(

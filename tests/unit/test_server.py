@@ -12,9 +12,12 @@ from sqlalchemy import insert
 
 from fakes.story import Story
 from headway import server
+from headway.app import open_app
 from headway.commands.model import Verb
 from headway.db import schema
 from headway.errors import Unreachable, UsageError
+from headway.server import Front
+from headway.settings import KubernetesSettings, Settings
 
 
 def test_what_others_could_see_of_the_data_directory_is_taken_from_them(tmp_path: Path) -> None:
@@ -62,3 +65,13 @@ def test_a_purge_is_work_and_one_that_is_held_up_for_days_is_none(tmp_path: Path
         tx.execute(insert(schema.purge).values(id="new", asked_at=now, **facts))
     assert server._is_busy(story.app)
     story.close()
+
+
+def test_pods_may_call_it_by_the_address_that_the_cluster_has(tmp_path: Path) -> None:
+    cluster = KubernetesSettings(namespaces=("ml",), image="headway:1", server_url="https://headway.ml.svc:8443/")
+    for kubernetes, is_known in ((cluster, True), (KubernetesSettings(), False)):
+        app = open_app(Settings(data=tmp_path / str(is_known), kubernetes=kubernetes))
+        front = Front(app, None, 7474)  # type: ignore[arg-type]  # no request gets that far
+        assert ("headway.ml.svc:8443" in front._hosts) is is_known
+        assert "127.0.0.1:7474" in front._hosts
+        app.close()

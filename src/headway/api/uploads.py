@@ -22,7 +22,7 @@ from headway.logs import logger
 _BLOCK = 1 << 20
 _PATIENCE = 300.0  # seconds for one block of an upload
 # Uploads wait for their clients; they have threads of their own so that nothing else waits for them.
-_uploads = ThreadPoolExecutor(max_workers=8, thread_name_prefix="bodies")
+_uploads = ThreadPoolExecutor(max_workers=32, thread_name_prefix="bodies")
 
 Streamed = Callable[[Call, BinaryIO], Any]
 

@@ -20,7 +20,7 @@ from typing import Annotated, Any, BinaryIO, cast
 
 import msgspec
 
-from headway.errors import Conflict, StorageFull, TooLarge, UsageError
+from headway.errors import Conflict, StorageFull, TooLarge, Unreachable, UsageError
 from headway.ids import new_id
 from headway.sandbox.inside.archive import BadArchive, Limits, TooMuch, unpack
 
@@ -128,13 +128,24 @@ class Delivered:
     def keep_outputs(self, stream: BinaryIO, *, limits: Limits, digest: str, uid: str) -> bool:
         """Unpack the outputs so that they appear at once and whole; False when they are here already.
 
+        One at a time: a pod that opens many connections takes nothing from others.
+
         Raises:
+            Unreachable: another upload of this attempt is under way.
             UsageError: the archive is broken, not the one announced, or holds what is not taken.
             TooLarge: it holds more than it may.
         """
         self._check(uid)
         if (self.folder / OUTPUTS).is_dir():
             return False
+        with (self.folder / "outputs.lock").open("a") as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise Unreachable("the outputs of this attempt are being taken", hint="ask again in a while") from None
+            return self._take_outputs(stream, limits=limits, digest=digest)
+
+    def _take_outputs(self, stream: BinaryIO, *, limits: Limits, digest: str) -> bool:
         part = self.folder / f"{OUTPUTS}.{new_id()}.part"
         part.mkdir(mode=0o700)
         hashed = _Hashed(stream)

@@ -14,7 +14,7 @@ from headway.auth.tokens import TokenStore
 from headway.blobs.content import store_tree
 from headway.clock import to_millis
 from headway.engines.base import AttemptSpec
-from headway.engines.delivered import ORDERED, OUTPUTS, REFUSED
+from headway.engines.delivered import ORDERED, OUTPUTS, REFUSED, SOURCE
 from headway.errors import HeadwayError, NotFound, Refused, UsageError
 from headway.flow.prepare import read_spec, why_not
 from headway.jobs import advance
@@ -45,6 +45,8 @@ def close_attempt(app: App, attempt: Attempt, *, is_good: bool) -> None:
     with app.database.write() as tx:
         for token_id in TokenStore(tx).revoke_attempt(attempt.id, at=now):
             app.authenticator.forget(token_id)
+        # Nobody may ask for it any more, and it is as large as the commit.
+        (Path(attempt.directory) / SOURCE).unlink(missing_ok=True)
         run_id = JobStore(tx).task(attempt.task_id).run_id
         runs = RunStore(tx, actor="headway", clock=app.clock)
         known = runs.find(run_id) if run_id else None

@@ -31,6 +31,7 @@ def describe_changes(
         "command changed" if old.argv != new.argv and old.params == new.params and old.data == new.data else "",
         f"seed changed: {old.seed} -> {new.seed}" if old.seed != new.seed else "",
         _variables(old, new),
+        "volumes changed" if old.volumes != new.volumes else "",
         "inputs or outputs changed" if (old.inputs, old.outputs) != (new.inputs, new.outputs) else "",
         "accelerators changed" if old.resources.accelerators != new.resources.accelerators else "",
     ]

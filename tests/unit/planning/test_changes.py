@@ -2,10 +2,11 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from headway.environments.find import image_environment
 from headway.environments.model import EnvKind, EnvSpec
 from headway.pipelines.model import TaskSpec
 from headway.planning.changes import changed_packages, describe_changes
-from headway.projects.model import Resources
+from headway.projects.model import Resources, VolumeSpec
 
 SPEC = TaskSpec(
     name="t",
@@ -30,6 +31,9 @@ def test_each_thing_has_its_clause() -> None:
     assert describe(replace(SPEC, argv=("b",))) == ("command changed",)
     assert describe(replace(SPEC, variables={"A": "1", "HEADWAY_PARAMS": "{}"})) == ("variables changed: A",)
     assert describe(replace(SPEC, outputs=("o",))) == ("inputs or outputs changed",)
+    assert describe(replace(SPEC, volumes=(VolumeSpec(name="d", path="/d"),))) == ("volumes changed",)
+    torch = replace(SPEC, image="ml/torch:2.4", env=image_environment("ml/torch:2.4"))
+    assert describe(torch) == ("container changed: none -> ml/torch:2.4",)
     assert describe(replace(SPEC, resources=Resources(accelerators="T4:1"))) == ("accelerators changed",)
     assert describe(replace(SPEC, env=EnvSpec(digest="f", kind=EnvKind.NONE, python="3.12"))) == (
         "environment changed: Python 3.11 -> 3.12",
