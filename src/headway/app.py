@@ -202,7 +202,12 @@ def _cluster_targets(settings: Settings, database: Database, clock: Clock) -> di
 
 def _connect(settings: Settings) -> Callable[[], Kube]:
     def connect() -> Kube:
-        from headway.kube import Cluster, open_kube  # what it needs takes time to import
+        try:
+            from headway.kube import Cluster, open_kube  # what it needs takes time to import
+        except ImportError as error:
+            raise UsageError(
+                "this Headway cannot speak to a cluster", cause=str(error), hint="pip install 'headway[kubernetes]'"
+            ) from error
 
         return open_kube(Cluster(kubeconfig=settings.kubernetes.kubeconfig, context=settings.kubernetes.context))
 

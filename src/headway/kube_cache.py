@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 _FIRST_PAUSE = 0.5
 _LONGEST_PAUSE = 30.0
+_NOTED_SECONDS = 10.0
 
 
 class Watched:
@@ -26,6 +27,7 @@ class Watched:
         self._kube, self._kind, self._namespace, self._labels = kube, kind, namespace, labels
         self._seconds = seconds
         self._items: dict[str, Document] = {}
+        self._noted: dict[str, tuple[float, Document]] = {}
         self._lock = threading.Lock()
         self._stop = threading.Event()
         self._listed = False
@@ -60,7 +62,9 @@ class Watched:
     def get(self, name: str) -> Document | None:
         """Return an object as last seen."""
         with self._lock:
-            return self._items.get(name)
+            found = self._items.get(name)
+            noted_at, noted = self._noted.get(name, (0.0, None))
+        return noted if found is None and time.monotonic() - noted_at < _NOTED_SECONDS else found
 
     def all(self) -> list[Document]:
         """Return every object as last seen."""
@@ -68,9 +72,11 @@ class Watched:
             return list(self._items.values())
 
     def note(self, document: Document) -> None:
-        """Take what another call has just seen, unless a newer one is known."""
+        """Take what another call has just seen; the watch must confirm it soon, for it may be gone again by now."""
         with self._lock:
-            self._items.setdefault(document["metadata"]["name"], document)
+            now = time.monotonic()
+            self._noted = {name: each for name, each in self._noted.items() if now - each[0] < _NOTED_SECONDS}
+            self._noted[document["metadata"]["name"]] = (now, document)
 
     def _run(self) -> None:
         pause = _FIRST_PAUSE
@@ -115,6 +121,7 @@ class Watched:
             version = str(metadata.get("resourceVersion") or version)
             if change.type != "BOOKMARK":
                 with self._lock:
+                    self._noted.pop(metadata["name"], None)
                     if change.type == "DELETED":
                         self._items.pop(metadata["name"], None)
                     else:

@@ -5,26 +5,19 @@ from __future__ import annotations
 import contextlib
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
-from datetime import timedelta
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from fakes.kubernetes_node import IMAGE, Node
+from fakes.small_cluster import make_spec
 from flows.conftest import serving
 from headway.app import App, open_app
-from headway.auth.model import Role, TokenKind
-from headway.auth.tokens import TokenStore
-from headway.engines.base import AttemptSpec, DoorSpec
+from headway.engines.base import AttemptSpec
 from headway.engines.kubernetes.engine import KubernetesEngine
 from headway.engines.kubernetes.options import KubernetesOptions
-from headway.flow.prepare import keep_spec
-from headway.ids import new_id
 from headway.kube import Cluster, Kube, open_kube
-from headway.projects.model import Resources
 from headway.settings import Settings
-
-HEADWAY = "/opt/headway"  # Headway's own environment in the image: a Python for steps without one
 
 
 @dataclass
@@ -63,32 +56,7 @@ class PodAttempts:
 
     def spec(self, code: str = "", **changes: Any) -> AttemptSpec:
         """Return an attempt that runs `code`; its folder, its token and what the server needs are made."""
-        name = new_id()
-        folder = self.root / name
-        (folder / "work").mkdir(parents=True)
-        (folder / "work" / "main.py").write_text(code)
-        with self.app.database.write() as tx:
-            token = TokenStore(tx).mint(
-                TokenKind.ATTEMPT, "job-1", role=Role.CONTRIBUTOR, at=self.app.clock.now(), attempt_id=name
-            )
-        door = DoorSpec(server_file="", token=token, run_id="", experiment_id="")
-        spec = AttemptSpec(
-            id=name,
-            job_id="job",
-            task="train",
-            number=1,
-            nonce=f"nonce-{name}",
-            directory=str(folder),
-            argv=("python", "-I", "-S", "main.py"),
-            cwd=str(folder / "work"),
-            env_path=HEADWAY,
-            resources=Resources(disk_mb=200),
-            grace=timedelta(seconds=5),
-            door=door,
-        )
-        spec = replace(spec, **changes)
-        keep_spec(spec)
-        return spec
+        return make_spec(self.app, code, **changes)
 
     def close(self) -> None:
         for engine in self.engines:

@@ -94,6 +94,7 @@ class KubernetesEngine:
             return
         (folder.path / STOP).touch()
         self._keeper.take(handle)
+        self._keeper.wake()
 
     def handles(self) -> Iterable[str]:
         """Return the name of every folder that was ordered here."""

@@ -24,6 +24,7 @@ from headway.logs import logger
 
 _FIRST_PAUSE = 2.0
 _LONGEST_PAUSE = 120.0
+_LONGEST_AWAY = 20.0
 _STOP_AGAIN = 30.0
 _SCAN_EVERY = 30.0
 _SILENT = 45.0
@@ -40,6 +41,7 @@ class _Care:
     next_try: float = 0.0
     pause: float = _FIRST_PAUSE
     refused_since: float = 0.0
+    is_stopping: bool = False
     stop_asked: float = 0.0
     ended_at: float = 0.0
     names: list[str] = field(default_factory=list)
@@ -62,6 +64,9 @@ class Keeper:
         self._lock = threading.Lock()
         self._thread: threading.Thread | None = None
         self._next_scan = 0.0
+        self._away: Unreachable | None = None  # why nobody need ask the cluster before `_away_until`
+        self._away_until = 0.0
+        self._away_pause = _FIRST_PAUSE
 
     def wake(self) -> None:
         """Look now; the thread is started when it does not run."""
@@ -74,7 +79,9 @@ class Keeper:
     def take(self, handle: str) -> None:
         """Care for an attempt from now on."""
         with self._lock:
-            self._cared.setdefault(handle, _Care(AttemptFolder(self._root / handle)))
+            if handle in self._cared:
+                return
+            self._cared[handle] = _Care(AttemptFolder(self._root / handle))
         self.wake()
 
     def why(self, handle: str) -> str:
@@ -115,9 +122,10 @@ class Keeper:
         for care in cared:
             if self._ends.is_set():
                 return
-            if now < care.next_try and not (care.folder.is_stopped and not care.stop_asked):
-                continue
-            self._care(care)
+            if care.folder.is_stopped and not care.is_stopping:
+                care.is_stopping, care.next_try, care.pause = True, 0.0, _FIRST_PAUSE
+            if now >= care.next_try:
+                self._care(care)
         self._rest(now)
 
     def _scan(self) -> None:
@@ -143,11 +151,19 @@ class Keeper:
                 self._start_or_judge(care)
         except Unreachable as error:
             care.why = f"{error.message}; what was last seen is shown"
-            self._later(care)
+            self._no_answer(error)
+            care.next_try = self._away_until
         except HeadwayError as error:
             self._refused(care, error)
         except FileNotFoundError:
             return  # the folder was removed meanwhile
+
+    def _no_answer(self, error: Unreachable) -> None:
+        """Let nobody ask for a while that grows: one attempt finds out for all whether the cluster is back."""
+        if self._away is None:
+            self._away = error
+            self._away_until = time.monotonic() + self._away_pause * (0.75 + random.random() / 2)  # noqa: S311  # jitter
+            self._away_pause = min(self._away_pause * 2, _LONGEST_AWAY)
 
     def _later(self, care: _Care) -> None:
         """Try again after a pause that grows: a cluster in trouble gets fewer requests, not more."""
@@ -188,6 +204,7 @@ class Keeper:
         job, _ = kube.create(ordered.job)
         if is_new or not secret["metadata"].get("ownerReferences"):
             kube.patch("Secret", job["metadata"]["name"], _owned_by(job), namespace=ordered.namespace)
+        self._answered()
         namespace.note_job(job)
         folder.note_created(Created(uid=str(job["metadata"].get("uid", "")), created_at=time.time()))
         care.why, care.pause, care.next_try, care.refused_since = "", _FIRST_PAUSE, 0.0, 0.0
@@ -249,6 +266,7 @@ class Keeper:
         now = time.monotonic()
         if not care.stop_asked or now - care.stop_asked > _STOP_AGAIN:
             was_there = self._cluster().delete("Job", name, namespace=where)
+            self._answered()
             care.stop_asked = now
             if not was_there and folder.created() is None:
                 # Never made, or made by a request whose answer was lost and then found by nobody.
@@ -279,9 +297,21 @@ class Keeper:
     # --- the cluster ----------------------------------------------------------------------------
 
     def _cluster(self) -> Kube:
+        """Return the cluster to ask something of.
+
+        Raises:
+            Unreachable: it did not answer a moment ago, and is left alone.
+        """
+        if self._away is not None:
+            if time.monotonic() < self._away_until:
+                raise self._away
+            self._away = None
         if self._kube is None:
             self._kube = self._connect()
         return self._kube
+
+    def _answered(self) -> None:
+        self._away_pause = _FIRST_PAUSE
 
     def _namespace(self, name: str) -> Namespace:
         known = self._namespaces.get(name)

@@ -64,6 +64,14 @@ class OwnGroup(Cgroup):
     holds_memory = True
     holds_processes = True  # by the kubelet; a limit per user would count the pods of everybody else
 
+    def __init__(self, folders: dict[str, Path]) -> None:
+        super().__init__(folders)
+        self._before = super().oom_kills()
+
+    def oom_kills(self) -> int:
+        """Return how many processes the kernel has killed for memory since we looked first."""
+        return super().oom_kills() - self._before
+
     def join_files(self) -> list[str]:
         """Return nothing: whatever begins here is in it."""
         return []

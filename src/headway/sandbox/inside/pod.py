@@ -53,6 +53,7 @@ class Pod:
         self._is_log_taken = True
         self._next_beat = 0.0
         self._drain = float(command["drain_s"])
+        self._group = own_group()
         signal.signal(signal.SIGTERM, self._stop)
         signal.signal(signal.SIGINT, self._stop)
 
@@ -128,7 +129,7 @@ class Pod:
 
     def _dead(self, code: int) -> dict:
         """Say what became of a supervisor that left no record: the kernel killed it, or it could not begin."""
-        if own_group().oom_kills():
+        if self._group.oom_kills():
             limit = self._command["limits"].get("memory_mb") or 0
             return _record(137, "memory", f"stopped: it used more than its {limit:g} MB of memory (resources.memory)")
         return _record(125, "launch", f"the supervisor ended with {code} and left no record")

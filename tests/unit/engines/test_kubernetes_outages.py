@@ -1,0 +1,202 @@
+"""The engine while its cluster refuses, hangs, goes away or forgets: nothing lost, nothing twice, and no storm."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from contracts.engine import wait_for, wait_for_end
+from fakes.small_cluster import SmallCluster, small_cluster
+from headway.engines.base import Alive, Exited, Lost, Starting
+from headway.engines.kubernetes.documents import job_name
+
+WRITES = "open('runs', 'a').write('x'); print('begun', flush=True)"
+HANGS = "import time; print('begun', flush=True); time.sleep(600)"
+FORBIDDEN = (
+    'jobs.batch is forbidden: User "system:serviceaccount:headway:headway" cannot create resource "jobs" '
+    'in API group "batch" in the namespace "default"'
+)
+
+
+@pytest.fixture
+def cluster(tmp_path: Path) -> Iterator[SmallCluster]:
+    with small_cluster(tmp_path) as found:
+        yield found
+
+
+def waiting(words: str) -> Any:
+    return lambda seen: isinstance(seen, Starting) and words in seen.why
+
+
+def begun(engine: Any, spec: Any) -> str:
+    handle = str(engine.start(spec))
+    wait_for(engine, handle, lambda _: any(line.text == "begun" for line in engine.logs(handle)))
+    return handle
+
+
+def ran_once(spec: Any) -> bool:
+    return (Path(spec.directory) / "out" / "runs").read_text() == "x"
+
+
+def test_what_is_started_while_the_cluster_is_away_runs_once_it_is_back(cluster: SmallCluster) -> None:
+    engine, spec = cluster.engine(), cluster.spec(WRITES, outputs=("runs",))
+    with cluster.api.away():
+        handle = engine.start(spec)
+        wait_for(engine, handle, waiting("does not answer"))
+    end = wait_for_end(engine, handle)
+    assert isinstance(end, Exited)
+    assert end.exit_code == 0
+    assert ran_once(spec)
+
+
+def test_a_pod_goes_on_and_its_end_arrives_while_the_cluster_is_away(cluster: SmallCluster) -> None:
+    code = "import time\nprint('begun', flush=True)\ntime.sleep(2)\nopen('runs','a').write('x')"
+    engine, spec = cluster.engine(), cluster.spec(code, outputs=("runs",))
+    handle = begun(engine, spec)
+    with cluster.api.away():
+        end = wait_for_end(engine, handle)
+    assert isinstance(end, Exited)
+    assert end.exit_code == 0
+    assert ran_once(spec)
+
+
+def test_a_stop_arrives_while_the_api_server_hangs(cluster: SmallCluster) -> None:
+    """The pod asks our server, not the cluster, whether it shall end."""
+    engine = cluster.engine()
+    handle = begun(engine, cluster.spec(HANGS))
+    with cluster.api.frozen():
+        engine.stop(handle)
+        end = wait_for_end(engine, handle)
+    assert isinstance(end, Exited)
+    assert end.reason == "cancelled"
+
+
+def test_a_hanging_api_server_is_noticed_and_gets_few_requests(cluster: SmallCluster) -> None:
+    engine = cluster.engine()
+    handle = begun(engine, cluster.spec(HANGS))
+    others = [cluster.spec(WRITES, outputs=("runs",)) for _ in range(10)]
+    with cluster.api.frozen():
+        before = len(cluster.api.log)
+        waiting_ones = [engine.start(spec) for spec in others]
+        wait_for(engine, waiting_ones[0], waiting("does not answer"))
+        time.sleep(6)
+        assert isinstance(engine.observe(handle), Alive)
+        # Eleven attempts that are looked at ten times a second; each request is answered by nobody for two seconds.
+        assert len(cluster.api.log) - before < 30
+    for spec, each in zip(others, waiting_ones, strict=True):
+        end = wait_for_end(engine, each)
+        assert isinstance(end, Exited)
+        assert ran_once(spec)
+
+
+def test_what_happened_in_a_gap_of_the_watch_is_found(cluster: SmallCluster) -> None:
+    cluster.kubelet.runs_pods = False
+    engine = cluster.engine()
+    handle = engine.start(cluster.spec(WRITES))
+    wait_for(engine, handle, lambda _: cluster.api.owned_by(job_of(cluster, handle)))
+    with cluster.api.away():
+        cluster.api.remove("jobs", "default", job_name(handle))
+        cluster.api.compact()
+    end = wait_for_end(engine, handle)
+    assert isinstance(end, Lost)
+    assert "deleted its Job" in end.why
+
+
+def test_a_gap_while_nothing_happened_changes_nothing(cluster: SmallCluster) -> None:
+    engine, spec = cluster.engine(), cluster.spec(HANGS)
+    handle = begun(engine, spec)
+    for _ in range(3):
+        cluster.api.compact()
+        time.sleep(0.3)
+    assert isinstance(engine.observe(handle), Alive)
+    engine.stop(handle)
+    end = wait_for_end(engine, handle)
+    assert isinstance(end, Exited)
+    assert end.reason == "cancelled"
+
+
+def test_a_right_that_is_missing_is_named_with_what_gives_it(cluster: SmallCluster) -> None:
+    cluster.api.refuse("create", "jobs", FORBIDDEN)
+    engine, spec = cluster.engine(), cluster.spec(WRITES, outputs=("runs",))
+    handle = engine.start(spec)
+    told = wait_for(engine, handle, waiting("may not create jobs in the namespace default"))
+    assert "kubectl apply -n default -f deploy/kubernetes/rbac.yaml" in told.why
+    asked = len(cluster.api.log)
+    time.sleep(1)
+    assert len(cluster.api.log) - asked < 8  # it is not asked at every look
+    cluster.api.allow("create", "jobs")
+    end = wait_for_end(engine, handle)
+    assert isinstance(end, Exited)
+    assert ran_once(spec)
+
+
+def test_a_refusal_that_stays_is_an_end_with_its_cause(cluster: SmallCluster) -> None:
+    cluster.api.refuse("create", "jobs", 'admission webhook "rules.example" denied the request: no team label')
+    engine = cluster.engine(create_seconds=1.0)
+    end = wait_for_end(engine, engine.start(cluster.spec(WRITES)))
+    assert isinstance(end, Exited)
+    assert "admission rule" in end.reason
+    assert "no team label" in end.detail
+
+
+def test_what_the_cluster_does_not_understand_ends_at_once(cluster: SmallCluster) -> None:
+    cluster.api.refuse("create", "jobs", 'Job "x" is invalid: spec.template: Required value', code=422)
+    engine = cluster.engine()
+    end = wait_for_end(engine, engine.start(cluster.spec(WRITES)))
+    assert isinstance(end, Exited)
+    assert "Required value" in end.detail
+
+
+def test_a_stop_before_the_cluster_took_it_leaves_nothing_there(cluster: SmallCluster) -> None:
+    cluster.api.refuse("create", "jobs", FORBIDDEN)
+    engine = cluster.engine()
+    handle = engine.start(cluster.spec(WRITES))
+    wait_for(engine, handle, waiting("may not create"))
+    engine.stop(handle)
+    end = wait_for_end(engine, handle)
+    assert isinstance(end, Exited)
+    assert end.reason == "cancelled"
+    assert [key for key in cluster.api.objects if key[0] in ("jobs", "pods", "secrets")] == []
+
+
+def test_a_second_pod_of_a_job_runs_nothing(cluster: SmallCluster) -> None:
+    engine = cluster.engine()
+    spec = cluster.spec(
+        "import time\nopen('runs','a').write('x'); print('begun', flush=True); time.sleep(3)", outputs=("runs",)
+    )
+    handle = begun(engine, spec)
+    cluster.kubelet.make_pod(job_of(cluster, handle))
+    wait_for(engine, handle, lambda _: len(cluster.kubelet.started) == 2)
+    end = wait_for_end(engine, handle)
+    assert isinstance(end, Exited)
+    assert end.exit_code == 0
+    assert ran_once(spec)
+    assert [line.text for line in engine.logs(handle)] == ["begun"]
+
+
+def test_an_attempt_that_has_ended_on_the_server_lets_no_pod_begin(cluster: SmallCluster) -> None:
+    """Taken for lost, its token dead: whatever the cluster starts late does nothing."""
+    cluster.kubelet.makes_pods = False
+    engine, spec = cluster.engine(), cluster.spec(WRITES, outputs=("runs",))
+    handle = engine.start(spec)
+    wait_for(engine, handle, lambda _: cluster.api.get("jobs", "default", job_name(handle)) is not None)
+    cluster.end_token(spec)
+    cluster.kubelet.make_pod(job_of(cluster, handle))
+    end = wait_for_end(engine, handle)
+    assert isinstance(end, Exited | Lost)
+    assert not (Path(spec.directory) / "out").exists()
+    assert not any(line.text == "begun" for line in engine.logs(handle))
+
+
+def job_of(cluster: SmallCluster, handle: str) -> Any:
+    deadline = time.monotonic() + 30
+    while time.monotonic() < deadline:
+        found = cluster.api.get("jobs", "default", job_name(handle))
+        if found:
+            return found
+        time.sleep(0.05)
+    pytest.fail("the Job was never made")
