@@ -207,6 +207,17 @@ def test_github_that_does_not_answer_is_a_refusal(checkout: Checkout) -> None:
     assert checkout.take(number, "ada", "/train")["state"] == "refused"
 
 
+@pytest.mark.parametrize("event", ["workflow_dispatch", "an_event_of_tomorrow"])
+def test_a_fork_that_somebody_names_by_hand_does_not_run_beside_secrets_either(checkout: Checkout, event: str) -> None:
+    """Rule 14: GitHub withholds secrets from forks under pull_request alone; every other event has them."""
+    number = checkout.change(from_fork=True)
+    runner = checkout.runner(event, {})
+    step = {"uses": "headway/headway/actions/train@v0.1", "with": {"change": str(number)}}
+    assert not runner.run({"jobs": {"one": {"steps": [step]}}})
+    assert "pwn request" in runner.steps[-1].out and event in runner.steps[-1].out
+    assert not (checkout.folder / "clone" / ".headway").exists()
+
+
 @pytest.mark.parametrize("event", ["pull_request_target", "issue_comment"])
 def test_code_of_a_fork_never_runs_beside_secrets(checkout: Checkout, event: str) -> None:
     """Rules 14 and 21: refused whoever asks, naming the rule, and nothing is trained."""

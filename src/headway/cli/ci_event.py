@@ -13,7 +13,7 @@ from headway.errors import Refused, UsageError
 from headway.logs import hide
 
 PRIVILEGED = frozenset({"pull_request_target", "issue_comment", "workflow_run", "pull_request_review", "issues"})
-"""Events whose workflows have the repository's secrets and a token that may write, whoever caused them."""
+"""Events that strangers cause, whose workflows have the repository's secrets and a writing token all the same."""
 
 _LARGEST = 30_000_000  # bytes of an event; GitHub's own limit is 25 MB
 
@@ -34,6 +34,11 @@ class Told:
     def is_privileged(self) -> bool:
         """Whether code that runs here could reach secrets or a writing token."""
         return self.event in PRIVILEGED
+
+    @property
+    def may_have_secrets(self) -> bool:
+        """Whether a fork's code could reach secrets: under one event alone GitHub withholds them from forks."""
+        return self.event not in ("", "pull_request")  # "" is another CI, or a person's terminal
 
     @property
     def has_github(self) -> bool:
@@ -79,7 +84,7 @@ def check_not_fork(told: Told, *, from_fork: bool, sha: str) -> None:
     Raises:
         Refused: code from a fork, in a workflow that has the repository's secrets.
     """
-    if told.is_privileged and from_fork:
+    if told.may_have_secrets and from_fork:
         raise Refused(
             f"commit {sha[:12]} comes from a fork, and this workflow has the repository's secrets",
             cause=f"rule: code from a fork never runs under {told.event} (a 'pwn request'); "
