@@ -13,12 +13,11 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from headway.cli.client import admin_token
 from headway.cli.doors import DoorProcess, Kept, keep_port, make_folder, read_json
 from headway.cli.origin import origin_of
 from headway.cli.output import clean_line, count, note
 from headway.cli.progress import Progress
-from headway.cli.tracker import Tracker, check, find_tracker, token_for
+from headway.cli.tracker import Tracker, check, find_tracker, token_for, token_here
 from headway.errors import HeadwayError, NotFound, Unreachable
 
 _READY_SECONDS = 30.0
@@ -263,7 +262,7 @@ def tracker_of(kept: Kept) -> Tracker:
     """Return the server that a folder's journal is for, with the token that is known for it today."""
     if kept.data is None:
         return Tracker(url=kept.url, token=token_for(kept.url))
-    return Tracker(url=kept.url, token=os.environ.get("HEADWAY_TOKEN") or admin_token(kept.data), data=kept.data)
+    return Tracker(url=kept.url, token=token_here(kept.data), data=kept.data)
 
 
 def _environment_of(folder: Path) -> dict[str, str]:

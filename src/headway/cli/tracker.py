@@ -60,15 +60,25 @@ def find_tracker() -> Tracker:
     if url.startswith(("http://", "https://")):
         return Tracker(url=url, token=token_for(url))
     data = data_folder()
-    return Tracker(url=connect().url, token=os.environ.get("HEADWAY_TOKEN") or admin_token(data), data=data)
+    return Tracker(url=connect().url, token=token_here(data), data=data)
+
+
+def token_here(data: Path) -> str:
+    """Return the token for the server of a data directory."""
+    return _given("") or admin_token(data)
 
 
 def token_for(url: str) -> str:
     """Return the token for a server elsewhere: given for Headway or for MLflow, or kept by `headway login`."""
-    given = os.environ.get("HEADWAY_TOKEN")
+    given = _given(url)
     if not given and os.environ.get("MLFLOW_TRACKING_URI", "").strip().rstrip("/") == url:
         given = os.environ.get("MLFLOW_TRACKING_TOKEN") or os.environ.get("MLFLOW_TRACKING_PASSWORD")
     return given or kept_token(url)
+
+
+def _given(url: str) -> str:
+    """Return HEADWAY_TOKEN, unless HEADWAY_URL says that it is another server's: that one's secret must not go here."""
+    return os.environ.get("HEADWAY_TOKEN", "") if server_url() in ("", url) else ""
 
 
 def check(tracker: Tracker, *, patience: float = START_PATIENCE) -> None:
