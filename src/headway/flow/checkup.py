@@ -88,9 +88,9 @@ def _isolation(app: App) -> Iterator[CheckedItem]:
 
 
 def _engines(app: App) -> Iterator[CheckedItem]:
-    """What an engine elsewhere needs: a cluster that answers, and rights in it."""
-    for engine in app.engines.values():
-        for each in findings(engine):
+    """What engines and targets elsewhere need: a cluster that answers, and rights in it."""
+    for place in (*app.engines.values(), *app.targets.values()):
+        for each in findings(place):
             yield CheckedItem(name=each.name, state=each.state, found=each.found, cause=each.cause, hint=each.hint)
 
 

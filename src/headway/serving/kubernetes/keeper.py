@@ -184,7 +184,8 @@ class Keeper:
         self._troubles.pop(what, None)
         return True
 
-    def _cluster(self) -> Kube:
+    def cluster(self) -> Kube:
+        """Return the cluster, opened at the first need."""
         if self._kube is None:
             self._kube = self._connect()
         return self._kube
@@ -199,15 +200,15 @@ class Keeper:
             return
         if not kept.has_token:
             _keep(place, replace(kept, namespace=namespace))  # first: what is made must be found again
-            self._cluster().apply(token_secret(wanted.name, namespace, self._tokens.mint(wanted.name)))
+            self.cluster().apply(token_secret(wanted.name, namespace, self._tokens.mint(wanted.name)))
             kept = _keep(place, replace(kept, namespace=namespace, has_token=True))
         objects = (service(wanted.name, namespace), workload(wanted, namespace, self.settings))
         mark = digest(objects)
         if kept.applied == mark:
             return
-        made = self._cluster().apply(objects[0])
+        made = self.cluster().apply(objects[0])
         kept = _keep(place, replace(kept, address=_address(made)))
-        self._cluster().apply(objects[1])
+        self.cluster().apply(objects[1])
         _keep(place, replace(kept, applied=mark))
 
     def _remove(self, place: PodFolder, namespace: str) -> None:
@@ -215,15 +216,15 @@ class Keeper:
         for kind in _KINDS:
             name = slug(place.name) + ("-token" if kind == "Secret" else "")
             # Background: the pods drain by themselves, and nobody waits for them here.
-            self._cluster().delete(kind, name, namespace=namespace, policy="Background")
+            self.cluster().delete(kind, name, namespace=namespace, policy="Background")
         self._seen.pop(place.name, None)
         for file in ("cluster.json", "seen.json"):
             (place.folder / file).unlink(missing_ok=True)
         place.forget_pods(frozenset())
 
     def _watch(self, namespace: str, places: Iterable[PodFolder]) -> None:
-        pods = self._cluster().list("Pod", namespace=namespace, labels=SELECTOR).items
-        workloads = self._cluster().list("Deployment", namespace=namespace, labels=SELECTOR).items
+        pods = self.cluster().list("Pod", namespace=namespace, labels=SELECTOR).items
+        workloads = self.cluster().list("Deployment", namespace=namespace, labels=SELECTOR).items
         by_name = {found["metadata"]["name"]: found for found in workloads}
         for place in places:
             mine = [pod for pod in pods if pod["metadata"].get("labels", {}).get(NAME_LABEL) == slug(place.name)]

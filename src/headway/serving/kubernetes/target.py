@@ -9,16 +9,19 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from headway.errors import HeadwayError
 from headway.ids import checked_name
 from headway.serving.durable import write_file
 from headway.serving.kubernetes.keeper import Keeper
 from headway.serving.kubernetes.picture import picture
 from headway.serving.kubernetes.pods import PodFolder
+from headway.serving.kubernetes.rights import prove
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+    from headway.engines.proof import Finding
     from headway.kube import Kube
     from headway.serving.kubernetes.keeper import Tokens
     from headway.serving.kubernetes.options import PodSettings
@@ -70,6 +73,13 @@ class KubernetesTarget:
         for file in ("wanted.json", "in_force.json"):
             (place.folder / file).unlink(missing_ok=True)
         self._keeper.wake()
+
+    def prove(self) -> list[Finding]:
+        """Say whether the server may do there what endpoints need; whether the cluster answers, the engine says."""
+        try:
+            return list(prove(self._keeper.cluster(), self._keeper.settings.namespaces))
+        except HeadwayError:
+            return []
 
     def close(self) -> None:
         """Stop looking at the cluster; pods live on."""

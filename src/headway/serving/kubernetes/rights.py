@@ -1,0 +1,41 @@
+"""What the server must be allowed to do in a namespace of endpoints."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from headway.engines.proof import Finding
+from headway.kube_errors import MANIFEST
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from headway.kube import Kube
+
+# kind, subresource, verbs: the least that endpoints need; deploy/kubernetes/rbac.yaml gives no more
+RIGHTS: tuple[tuple[str, str, tuple[str, ...]], ...] = (
+    ("Deployment", "", ("create", "patch", "list", "delete")),
+    ("Service", "", ("create", "patch", "delete")),
+    ("Secret", "", ("create", "patch", "delete")),
+    ("Pod", "", ("list",)),
+)
+
+
+def prove(kube: Kube, namespaces: Iterable[str]) -> Iterator[Finding]:
+    """Say of each namespace whether endpoints could live there.
+
+    Errors: those of `Kube`.
+    """
+    for namespace in namespaces:
+        missing = [
+            f"{verb} {kind.lower()}s"
+            for kind, part, verbs in RIGHTS
+            for verb in verbs
+            if not kube.may(verb, kind, namespace=namespace, subresource=part)
+        ]
+        yield Finding(
+            name=f"kubernetes endpoints in {namespace}",
+            state="fail" if missing else "ok",
+            found=f"the server may not {', '.join(missing)} there" if missing else "the server may do all they need",
+            hint=f"kubectl apply -n {namespace} -f {MANIFEST}" if missing else "",
+        )
