@@ -72,7 +72,7 @@ def token_for(url: str) -> str:
     """Return the token for a server elsewhere: given for Headway or for MLflow, or kept by `headway login`."""
     given = _given(url)
     if not given and os.environ.get("MLFLOW_TRACKING_URI", "").strip().rstrip("/") == url:
-        given = os.environ.get("MLFLOW_TRACKING_TOKEN") or os.environ.get("MLFLOW_TRACKING_PASSWORD")
+        given = os.environ.get("MLFLOW_TRACKING_TOKEN") or os.environ.get("MLFLOW_TRACKING_PASSWORD", "")
     return given or kept_token(url)
 
 
