@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from flows.conftest import Stage, git
@@ -220,6 +222,7 @@ def test_a_grant_is_for_the_commit_that_was_seen_even_when_a_push_is_faster(scen
 
 
 def test_a_secret_that_the_code_prints_is_blacked_out_everywhere(scene: Stage) -> None:
+    """Rule 23: on every page, and in every file that the attempt leaves on the disk."""
     set_secret(scene, "correct-horse-battery")
     config = CONFIG + "env: {secrets: [DATA_SECRET]}\n"
     scene.write({"headway.yaml": config, "train.py": TRAIN}, message="the project")
@@ -235,3 +238,7 @@ def test_a_secret_that_the_code_prints_is_blacked_out_everywhere(scene: Stage) -
     assert "ValueError" in report
     assert "correct-horse-battery" not in report
     assert "correct-horse-battery" not in repr(scene.result(job))  # what pages and the API read
+    (attempt,) = scene.attempts(job)
+    files = [path for path in Path(attempt.directory).rglob("*") if path.is_file()]
+    assert "using ***" in (Path(attempt.directory) / "log").read_text()
+    assert [path.name for path in files if b"correct-horse-battery" in path.read_bytes()] == []

@@ -57,6 +57,7 @@ class AttemptSpec:
     cwd: str  # inside work/
     env_path: str  # environment folder with bin/python
     variables: dict[str, str] = field(default_factory=dict)  # the whole environment but the door's part
+    hidden: tuple[str, ...] = ()  # its secrets in every form that they may be printed in: no log holds them
     readable: tuple[str, ...] = ()  # further absolute paths mounted read-only (data sets)
     resources: Resources = field(default_factory=Resources)
     timeout: timedelta | None = None

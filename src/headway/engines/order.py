@@ -43,6 +43,7 @@ def make_order(
         "argv": list(spec.argv),
         "wrap": wrap,
         "environment": _environment(spec, inside=wrap is not None),
+        "hidden": list(spec.hidden),
         "cwd": str(cwd),
         "network": spec.network,
         "limits": _limits(spec, limits),

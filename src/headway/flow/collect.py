@@ -16,7 +16,7 @@ from headway.clock import to_millis
 from headway.engines.base import AttemptSpec
 from headway.engines.delivered import ORDERED, OUTPUTS, REFUSED, SOURCE
 from headway.errors import HeadwayError, NotFound, Refused, UsageError
-from headway.flow.prepare import read_spec, why_not
+from headway.flow.prepare import forget_secrets, read_spec, why_not
 from headway.jobs import advance
 from headway.jobs.model import Attempt, TaskState
 from headway.jobs.results import ResultStore
@@ -40,6 +40,8 @@ def close_attempt(app: App, attempt: Attempt, *, is_good: bool) -> None:
         spec = read_spec(attempt.directory)
     except OSError:  # somebody removed the folder: what is recorded must end all the same
         spec = None
+    if spec is not None:
+        forget_secrets(spec)
     logged = Logged() if spec is None else _logged(spec)
     now = app.clock.now()
     with app.database.write() as tx:

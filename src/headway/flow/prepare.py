@@ -29,7 +29,7 @@ from headway.jobs import advance
 from headway.jobs.model import Job, Task
 from headway.jobs.results import ResultStore
 from headway.jobs.store import JobStore
-from headway.logs import logger
+from headway.logs import forms_of, logger
 from headway.pipelines.model import TaskSpec
 from headway.pipelines.params import as_text
 from headway.pipelines.source import write_source
@@ -160,6 +160,7 @@ def _attempt(app: App, ready: Ready, built: BuiltEnv) -> AttemptSpec:
         (project / path).parent.mkdir(parents=True, exist_ok=True)
     (directory / "params.json").write_bytes(msgspec.json.encode(spec.params))
     is_fork = ready.plan.tier is Tier.FORK
+    secrets = _secrets(app, ready)
     return AttemptSpec(
         id=attempt_id,
         job_id=ready.job.id,
@@ -170,7 +171,8 @@ def _attempt(app: App, ready: Ready, built: BuiltEnv) -> AttemptSpec:
         argv=spec.argv,
         cwd=str(project),
         env_path=built.path,
-        variables=_variables(app, ready),
+        variables=_variables(ready, secrets),
+        hidden=tuple(sorted({form for each in secrets.values() for form in forms_of(each)})),
         readable=() if is_fork or app.is_elsewhere(ready.job.engine) else local_data(spec),
         resources=replace(spec.resources, disk_mb=spec.resources.disk_mb or app.settings.attempt_disk_mb),
         timeout=spec.timeout,
@@ -193,13 +195,19 @@ def _attempt(app: App, ready: Ready, built: BuiltEnv) -> AttemptSpec:
     )
 
 
-def _variables(app: App, ready: Ready) -> dict[str, str]:
+def _secrets(app: App, ready: Ready) -> dict[str, str]:
+    """Return the secrets that a step is given: none for a fork's, whatever it asks for (rule 21)."""
+    if not ready.spec.secrets or ready.plan.tier is Tier.FORK:
+        return {}
+    with app.database.read() as tx:
+        return SecretStore(tx).values_for(ready.plan.repo_id, ready.spec.secrets)
+
+
+def _variables(ready: Ready, secrets: dict[str, str]) -> dict[str, str]:
     spec = ready.spec
     values = dict(_QUIET)
     values |= spec.variables
-    if spec.secrets and ready.plan.tier is not Tier.FORK:
-        with app.database.read() as tx:
-            values |= SecretStore(tx).values_for(ready.plan.repo_id, spec.secrets)
+    values |= secrets
     values |= {f"HEADWAY_PARAM_{name.upper()}": as_text(value) for name, value in spec.params.items()}
     values["HEADWAY_JOB"] = ready.job.id
     values["HEADWAY_TASK"] = spec.name
@@ -258,7 +266,7 @@ def _launch(app: App, ready: Ready, spec: AttemptSpec) -> None:
         directory=spec.directory,
         key=ready.key,
         run_id=door.run_id if door else "",
-        spec=msgspec.to_builtins(replace(spec, variables=dict.fromkeys(spec.variables, "***"))),
+        spec=msgspec.to_builtins(replace(spec, variables=dict.fromkeys(spec.variables, "***"), hidden=())),
     )
     with app.database.write() as tx:
         if not advance.launch(tx, ready.task, new, now):
@@ -294,6 +302,16 @@ def keep_spec(spec: AttemptSpec) -> None:
         stream.write(msgspec.json.encode(spec))
         stream.flush()
         os.fsync(stream.fileno())
+
+
+def forget_secrets(spec: AttemptSpec) -> None:
+    """Take an ended attempt's token and secrets off the disk; what else it was stays."""
+    door = spec.door and replace(spec.door, token="")
+    kept = replace(spec, variables=dict.fromkeys(spec.variables, "***"), hidden=(), door=door)
+    path = Path(spec.directory) / "attempt.json"
+    draft = path.with_suffix(f".{new_id()}")
+    draft.write_bytes(msgspec.json.encode(kept))
+    draft.replace(path)
 
 
 def read_spec(directory: str) -> AttemptSpec:

@@ -1,4 +1,4 @@
-"""The attempt's log: everything that foreign code prints, up to a limit, without ever holding it up."""
+"""The attempt's log: everything that foreign code prints but its secrets, up to a limit, never holding it up."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import threading
 from pathlib import Path
 
 from durable import write_all
+from mask import Mask
 
 _CHUNK = 1 << 16
 
@@ -14,8 +15,9 @@ _CHUNK = 1 << 16
 class LogPump:
     """Moves bytes from the pipe into the log and throws away what is over the limit."""
 
-    def __init__(self, pipe: int, path: Path, *, limit: int) -> None:
+    def __init__(self, pipe: int, path: Path, *, limit: int, hidden: list[str]) -> None:
         self._pipe = pipe
+        self._mask = Mask(hidden)
         self._log = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
         self._left = limit
         self._limit = limit
@@ -43,18 +45,20 @@ class LogPump:
 
     def _pump(self) -> None:
         while data := os.read(self._pipe, _CHUNK):
-            kept = data[: self._left]
-            self._left -= len(kept)
-            if kept:
-                with self._lock:
-                    self._put(kept)
-                    self._at_line_start = kept.endswith(b"\n")
-            if len(kept) < len(data):
-                if not self.dropped:
-                    self.say(
-                        f"log cut here: it reached {self._limit >> 20} MB; raise HEADWAY_LOG_LIMIT_MB to keep more"
-                    )
-                self.dropped += len(data) - len(kept)
+            self._keep(self._mask.take(data))
+        self._keep(self._mask.end())
+
+    def _keep(self, data: bytes) -> None:
+        kept = data[: self._left]
+        self._left -= len(kept)
+        if kept:
+            with self._lock:
+                self._put(kept)
+                self._at_line_start = kept.endswith(b"\n")
+        if len(kept) < len(data):
+            if not self.dropped:
+                self.say(f"log cut here: it reached {self._limit >> 20} MB; raise HEADWAY_LOG_LIMIT_MB to keep more")
+            self.dropped += len(data) - len(kept)
 
     def _put(self, data: bytes) -> None:
         try:

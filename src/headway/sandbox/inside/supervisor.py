@@ -133,7 +133,8 @@ class Attempt:
         for descriptor in (write_end, *keep):
             os.close(descriptor)
         processes.become_subreaper()
-        self._log = LogPump(read_end, self._folder / "log", limit=int(self._limits["log_mb"]) << 20)
+        limit, hidden = int(self._limits["log_mb"]) << 20, self._command.get("hidden", [])
+        self._log = LogPump(read_end, self._folder / "log", limit=limit, hidden=hidden)
         self._log.start()
         if self._door:
             self._door.start()
@@ -155,8 +156,8 @@ class Attempt:
         return max(self._watch.usage.cpu if self._watch else 0.0, report.get("cpu", 0.0))
 
     def _forget_token(self) -> None:
-        """Take the attempt's token off the disk: nobody needs it there once the start marker stands."""
-        kept = dict(self._command, door=None, environment={})
+        """Take the attempt's token and secrets off the disk: nobody needs them there once the start marker stands."""
+        kept = dict(self._command, door=None, environment={}, hidden=[])
         write_json(self._folder / "command.json", kept)
 
     def _stand_by(self, guarded: guard.Guarded, sampler: sampling.Sampler) -> dict:
