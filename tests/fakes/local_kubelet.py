@@ -30,6 +30,7 @@ class LocalKubelet:
     runs_pods: bool = True  # False: no node takes them
     running: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
     started: list[str] = field(default_factory=list)  # uids of pods whose step container was started
+    caches: dict[Path, str] = field(default_factory=dict)  # a pod's folder -> the hostPath of its environments
 
     def __post_init__(self) -> None:
         self.api.on_change.append(self._on_change)
@@ -87,6 +88,9 @@ class LocalKubelet:
         room = self.folder / pod["metadata"]["uid"]
         for name in ("attempt", "inside", "order", "environments"):
             (room / "headway" / name).mkdir(parents=True)
+        cache = next((each for each in pod["spec"]["volumes"] if each["name"] == "environments"), {})
+        if "hostPath" in cache:
+            self.caches[room] = cache["hostPath"]["path"]
         secret = self._secret(pod)
         if secret is None:
             return
@@ -157,5 +161,7 @@ class LocalKubelet:
                 self.api.put("pods", present)
 
     def _moved(self, text: str, room: Path) -> str:
+        if room in self.caches:
+            text = text.replace("/headway/environments", self.caches[room])
         # Headway's environment first: its path holds the other.
         return text.replace(_SYSTEM, "\0").replace("/headway/", f"{room}/headway/").replace("\0", sys.prefix)

@@ -3,31 +3,37 @@
 from __future__ import annotations
 
 import contextlib
+import http.server
 import json
+import socket
 import threading
 import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from fakes.attempts import CLIENT
-from fakes.local_cluster import LocalCluster
-from flows.conftest import House, Stage, propose_files, serving
+from fakes.kubernetes_api import KubernetesApi
+from fakes.local_kubelet import LocalKubelet
+from flows.conftest import House, Stage, open_house, propose_files
 from headway.app import KUBERNETES, open_app
 from headway.auth.secrets import SecretStore
 from headway.engines.kubernetes.engine import KubernetesEngine
-from headway.engines.kubernetes.options import options_from
 from headway.environments.model import Tier
 from headway.environments.shelf import Shelf
 from headway.settings import AllowedVolume, KubernetesSettings, Settings
 from headway.worker import Worker
 
+if TYPE_CHECKING:
+    from headway.engines.base import Engine
+
 CLUSTER = KubernetesSettings(
     namespaces=("ml", "churn"),
     image="localhost/headway:test",
-    server_url="http://127.0.0.1:1",  # not known before the server listens
+    server_url="http://127.0.0.1:1",
     images=("registry.example/ml/*",),
     volumes=(AllowedVolume(name="data", claim="ml-data", read_only=True),),
 )
@@ -60,37 +66,62 @@ json.dump({"score": 0.75}, open("metrics.json", "w"))
 @dataclass(frozen=True, kw_only=True)
 class Clustered:
     house: House
-    cluster: LocalCluster
+    api: KubernetesApi
+    cache: Path
 
     def new_stage(self, folder: Path) -> Stage:
         return self.house.new_stage(folder)
 
+    def jobs(self) -> list[dict[str, Any]]:
+        """Every Job that was made here, in order."""
+        added = [each for each in self.api.history if each.plural == "jobs" and each.type == "ADDED"]
+        return [each.document for each in added]
+
 
 @contextlib.contextmanager
 def clustered(folder: Path) -> Iterator[Clustered]:
-    """A Headway whose cluster is this machine."""
-    settings = Settings(data=folder / "data", port=0, slots=1, kubernetes=replace(CLUSTER, slots=4))
-    opened = open_app(settings, runs_attempts=True)
-    cluster = LocalCluster(folder / "node")
-    with serving(opened, settings):
-        url = json.loads((settings.data / "server.json").read_text())["url"]
-        options = replace(
-            options_from(settings.kubernetes),
-            server_url=url,
-            index_variables={"UV_OFFLINE": "1"},
-            drain_seconds=30.0,
-            sample_seconds=0.5,
-            poll_seconds=0.1,
-            watch_seconds=2,
-        )
-        engine = KubernetesEngine(settings.data / "attempts", options, lambda: cluster)  # type: ignore[arg-type,return-value]  # as far as it is called
-        app = replace(opened, engines={**opened.engines, KUBERNETES: engine})
-        worker = Worker(app)
-        yield Clustered(house=House(app=app, worker=worker), cluster=cluster)
-        worker.background.close()
-        engine.close()
-        cluster.close()
-    opened.close()
+    """A Headway whose cluster is this machine, set up as an operator does: by its settings alone."""
+    api = KubernetesApi(namespaces={"ml", "churn"})
+    api.start()
+    kubelet = LocalKubelet(api, folder / "kubelet")
+    index = http.server.ThreadingHTTPServer(("127.0.0.1", 0), EmptyIndex)
+    threading.Thread(target=index.serve_forever, args=(0.05,), daemon=True).start()
+    port = free_port()
+    cluster = replace(
+        CLUSTER,
+        kubeconfig=str(api.kubeconfig(folder)),
+        server_url=f"http://127.0.0.1:{port}",
+        cache=f"host:{folder / 'cache'}",
+        index_url=f"http://127.0.0.1:{index.server_address[1]}/simple",
+    )
+    with open_house(Settings(data=folder / "data", port=port, slots=1, kubernetes=cluster)) as house:
+        yield Clustered(house=house, api=api, cache=folder / "cache")
+        closed(house.app.engines[KUBERNETES])
+    kubelet.close()
+    api.stop()
+    index.shutdown()
+    index.server_close()
+
+
+class EmptyIndex(http.server.BaseHTTPRequestHandler):
+    """A package index that has nothing."""
+
+    def do_GET(self) -> None:  # the standard library's name
+        self.send_error(404)
+
+    def log_message(self, *_: Any) -> None: ...
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as found:
+        return int(found.getsockname()[1])
+
+
+def closed(engine: Engine) -> KubernetesEngine:
+    """The engine as a process that ended leaves it: what runs goes on."""
+    assert isinstance(engine, KubernetesEngine)
+    engine.close()
+    return engine
 
 
 @pytest.fixture(scope="module")
@@ -123,7 +154,7 @@ def test_a_comment_becomes_pods_and_a_report(shared: Clustered, scene: Stage) ->
     assert "train | trained on 7 rows" in scene.log(job)
     scene.expect_status(change, "tiny", "success")
     assert "0.75" in scene.report(change)
-    for each in shared.cluster.jobs:
+    for each in shared.jobs():
         assert each["metadata"]["namespace"] == "churn"
         assert "s3cr3t" not in json.dumps(each)  # by reference: it stands in the Secret alone
         assert "hw_" not in json.dumps(each)
@@ -166,7 +197,7 @@ def test_environments_are_made_in_the_cluster_each_trust_on_its_own_shelf(shared
     assert first.state == "succeeded", (first.reason, scene.log(first))
     with scene.app.database.read():
         digest = scene.result(first).env_digest
-    root = shared.cluster.root / "environments"
+    root = shared.cache
     assert "leaf 1.0" in scene.log(first)
     assert f"{root}/change/envs/{digest}" in scene.log(first)
     assert Shelf(root, Tier.CHANGE).find(digest) is not None
@@ -198,14 +229,14 @@ def test_environments_are_made_in_the_cluster_each_trust_on_its_own_shelf(shared
 def test_an_environment_that_cannot_be_made_says_why(
     shared: Clustered, scene: Stage, line: str, says: str, pods: int
 ) -> None:
-    before = len(shared.cluster.jobs)
+    before = len(shared.jobs())
     files = {"headway.yaml": ONE_STEP, "train.py": LEAF, "requirements.txt": f"{line}\n"}
     scene.write(files, message="the project")
     scene.command("/train")
     (job,) = scene.settled(1)
     assert job.state == "failed"
     assert says in job.reason, job.reason
-    assert len(shared.cluster.jobs) - before == pods
+    assert len(shared.jobs()) - before == pods
     scene.assert_ended(job)
 
 
@@ -258,18 +289,17 @@ def test_a_restarted_server_finds_what_runs(tmp_path: Path) -> None:
         scene.write({"headway.yaml": config, "train.py": WAIT + SCORE}, message="the project")
         scene.command("/train")
         scene.tick_until(lambda: [job for job in scene.jobs() if "waiting" in scene.log(job)], what="a running step")
-        engine = scene.app.engines[KUBERNETES]
-        assert isinstance(engine, KubernetesEngine)
-        engine.close()  # as a killed worker leaves it
-        fresh = KubernetesEngine(scene.app.data / "attempts", engine._options, lambda: found.cluster)  # type: ignore[arg-type,return-value]  # as above
-        scene.app = replace(scene.app, engines={**scene.app.engines, KUBERNETES: fresh})
+        closed(scene.app.engines[KUBERNETES])  # as a killed worker leaves it
+        fresh = open_app(scene.app.settings)
+        scene.app = fresh
         scene.worker = Worker(scene.app)
         threading.Timer(1.0, flag.touch).start()
         (job,) = scene.settled(1)
-        fresh.close()
+        closed(fresh.engines[KUBERNETES])
         scene.worker.background.close()
+        fresh.close()
         assert job.state == "succeeded", job.reason
-        assert len(found.cluster.jobs) == 1
+        assert len(found.jobs()) == 1
 
 
 # --- what the operator and the base branch allow ---------------------------------------------------
@@ -288,13 +318,13 @@ def test_a_restarted_server_finds_what_runs(tmp_path: Path) -> None:
 def test_what_is_not_allowed_is_refused_before_anything_starts(
     shared: Clustered, scene: Stage, config: str, says: str
 ) -> None:
-    before = len(shared.cluster.jobs)
+    before = len(shared.jobs())
     scene.write({"headway.yaml": config, "train.py": LEAF}, message="the project")
     change = propose_files(scene, "idea", {"train.py": LEAF + "# idea\n"}, "/train")
     answers = scene.tick_until(lambda: scene.answers(change), what="an answer")
     assert says in answers[0], answers
     assert scene.jobs() == []
-    assert len(shared.cluster.jobs) == before
+    assert len(shared.jobs()) == before
 
 
 def test_a_changes_own_words_on_namespace_and_volumes_have_no_effect(shared: Clustered, scene: Stage) -> None:
@@ -303,7 +333,7 @@ def test_a_changes_own_words_on_namespace_and_volumes_have_no_effect(shared: Clu
     change = propose_files(scene, "sly", {"headway.yaml": config}, "/train")
     (job,) = scene.settled(1)
     assert job.state == "succeeded", (job.reason, scene.log(job))
-    document = shared.cluster.jobs[-1]
+    document = shared.jobs()[-1]
     assert document["metadata"]["namespace"] == "ml"
     assert "ml-data" not in json.dumps(document)
     assert "none is mounted until it is merged" in scene.report(change)
