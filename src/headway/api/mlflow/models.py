@@ -8,7 +8,7 @@ import msgspec
 
 from headway.api.mlflow.access import check_experiment, check_run_write, is_attempt, refuse_attempt
 from headway.api.mlflow.registry import Pair, listed, pairs
-from headway.api.mlflow.route import BOTH, Access, Call, Message, Route, StreamCall, StreamRoute
+from headway.api.mlflow.route import BOTH, Access, Call, Message, Route, StreamCall, StreamRoute, by_method
 from headway.api.mlflow.streams import send_json
 from headway.errors import Refused, UsageError
 from headway.registry.logged import LoggedModelStore
@@ -173,19 +173,6 @@ def _check_run(call: Call, run_id: str) -> None:
     check_run_write(call.store, call.principal, run_id)
 
 
-def _route(method: str, path: str, message: type[Message], answer: Any, *required: str) -> Route:
-    is_write = method != "GET"
-    return Route(
-        method=method,
-        path=path,
-        access=Access.WRITE if is_write else Access.READ,
-        message=message,
-        answer=answer,
-        required=required,
-        is_write=is_write,
-    )
-
-
 def _bare_delete(path: str, act: Callable[[Call], None]) -> list[StreamRoute]:
     """Return routes for a DELETE that has no body and so, from MLflow's client, no Content-Type either."""
 
@@ -201,11 +188,11 @@ def _bare_delete(path: str, act: Callable[[Call], None]) -> list[StreamRoute]:
 
 
 ROUTES: tuple[Route | StreamRoute, ...] = (
-    _route("POST", "logged-models", CreateLogged, _create, "experiment_id"),
-    _route("GET", "logged-models/{model_id}", GetLogged, _get),
-    _route("PATCH", "logged-models/{model_id}", Finish, _finish, "status"),
-    _route("POST", "logged-models/{model_id}/params", LogParams, _log_params),
-    _route("PATCH", "logged-models/{model_id}/tags", SetTags, _set_tags),
+    by_method("POST", "logged-models", CreateLogged, _create, "experiment_id"),
+    by_method("GET", "logged-models/{model_id}", GetLogged, _get),
+    by_method("PATCH", "logged-models/{model_id}", Finish, _finish, "status"),
+    by_method("POST", "logged-models/{model_id}/params", LogParams, _log_params),
+    by_method("PATCH", "logged-models/{model_id}/tags", SetTags, _set_tags),
     *_bare_delete("logged-models/{model_id}", _delete),
     *_bare_delete("logged-models/{model_id}/tags/{tag_key}", _delete_tag),
 )

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from headway.api.mlflow.access import check_run_write, is_attempt, refuse_attempt
 from headway.api.mlflow.admit import check_move
-from headway.api.mlflow.route import Access, Call, Message, Route
+from headway.api.mlflow.route import Call, Message, Route, by_method
 from headway.auth.model import NO_PROJECT
 from headway.auth.projects import PROJECT_TAG, ProjectStore
 from headway.auth.roles import Action, check_allowed
@@ -339,38 +340,25 @@ def _check_own_run(call: Call, run_id: str) -> None:
     check_run_write(call.store, call.principal, run_id)
 
 
-def _route(method: str, path: str, message: type[Message], answer: Any, *required: str) -> Route:
-    is_write = method != "GET" and answer is not _latest
-    return Route(
-        method=method,
-        path=path,
-        access=Access.WRITE if is_write else Access.READ,
-        message=message,
-        answer=answer,
-        required=required,
-        is_write=is_write,
-    )
-
-
 ROUTES: tuple[Route, ...] = (
-    _route("POST", "registered-models/create", CreateModel, _create_model, "name"),
-    _route("POST", "registered-models/rename", Rename, _rename_model, "name", "new_name"),
-    _route("PATCH", "registered-models/update", Describe, _update_model, "name"),
-    _route("DELETE", "registered-models/delete", Named, _delete_model, "name"),
-    _route("GET", "registered-models/get", Named, _get_model, "name"),
-    _route("POST", "registered-models/get-latest-versions", Latest, _latest, "name"),
-    _route("GET", "registered-models/get-latest-versions", Latest, _latest, "name"),
-    _route("POST", "registered-models/set-tag", SetTag, _set_model_tag, "name", "key"),
-    _route("DELETE", "registered-models/delete-tag", SetTag, _delete_model_tag, "name", "key"),
-    _route("POST", "registered-models/alias", SetAlias, _set_alias, "name", "alias", "version"),
-    _route("DELETE", "registered-models/alias", SetAlias, _delete_alias, "name", "alias"),
-    _route("GET", "registered-models/alias", SetAlias, _get_alias, "name", "alias"),
-    _route("POST", "model-versions/create", CreateVersion, _create_version, "name", "source"),
-    _route("GET", "model-versions/get", Versioned, _get_version, "name", "version"),
-    _route("PATCH", "model-versions/update", Describe, _update_version, "name", "version"),
-    _route("POST", "model-versions/transition-stage", Stage, _transition, "name", "version", "stage"),
-    _route("DELETE", "model-versions/delete", Versioned, _delete_version, "name", "version"),
-    _route("GET", "model-versions/get-download-uri", Versioned, _download_uri, "name", "version"),
-    _route("POST", "model-versions/set-tag", SetTag, _set_version_tag, "name", "version", "key"),
-    _route("DELETE", "model-versions/delete-tag", SetTag, _delete_version_tag, "name", "version", "key"),
+    by_method("POST", "registered-models/create", CreateModel, _create_model, "name"),
+    by_method("POST", "registered-models/rename", Rename, _rename_model, "name", "new_name"),
+    by_method("PATCH", "registered-models/update", Describe, _update_model, "name"),
+    by_method("DELETE", "registered-models/delete", Named, _delete_model, "name"),
+    by_method("GET", "registered-models/get", Named, _get_model, "name"),
+    replace(by_method("GET", "registered-models/get-latest-versions", Latest, _latest, "name"), method="POST"),
+    by_method("GET", "registered-models/get-latest-versions", Latest, _latest, "name"),
+    by_method("POST", "registered-models/set-tag", SetTag, _set_model_tag, "name", "key"),
+    by_method("DELETE", "registered-models/delete-tag", SetTag, _delete_model_tag, "name", "key"),
+    by_method("POST", "registered-models/alias", SetAlias, _set_alias, "name", "alias", "version"),
+    by_method("DELETE", "registered-models/alias", SetAlias, _delete_alias, "name", "alias"),
+    by_method("GET", "registered-models/alias", SetAlias, _get_alias, "name", "alias"),
+    by_method("POST", "model-versions/create", CreateVersion, _create_version, "name", "source"),
+    by_method("GET", "model-versions/get", Versioned, _get_version, "name", "version"),
+    by_method("PATCH", "model-versions/update", Describe, _update_version, "name", "version"),
+    by_method("POST", "model-versions/transition-stage", Stage, _transition, "name", "version", "stage"),
+    by_method("DELETE", "model-versions/delete", Versioned, _delete_version, "name", "version"),
+    by_method("GET", "model-versions/get-download-uri", Versioned, _download_uri, "name", "version"),
+    by_method("POST", "model-versions/set-tag", SetTag, _set_version_tag, "name", "version", "key"),
+    by_method("DELETE", "model-versions/delete-tag", SetTag, _delete_version_tag, "name", "version", "key"),
 )

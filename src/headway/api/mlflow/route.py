@@ -83,6 +83,22 @@ class Route:
     max_bytes: int = 4_000_000
 
 
+def by_method(
+    method: str, path: str, message: type[Message], answer: Callable[[Call, Any], Any], *required: str
+) -> Route:
+    """Return a route that writes unless its method is GET."""
+    is_write = method != "GET"
+    return Route(
+        method=method,
+        path=path,
+        access=Access.WRITE if is_write else Access.READ,
+        message=message,
+        answer=answer,
+        required=required,
+        is_write=is_write,
+    )
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StreamCall:
     """One request whose body or answer streams."""
