@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import base64
+import subprocess
 from datetime import datetime
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -13,6 +16,7 @@ from fakes.github.world import APP_ID, APP_SLUG, NAME
 from headway.clock import SystemClock
 from headway.db.connection import open_database
 from headway.db.migrate import migrate
+from headway.errors import NotFound
 from headway.forges.github.config import GitHubApp, GitHubConfig
 from headway.forges.github.forge import GitHubForge
 from headway.forges.model import (
@@ -23,10 +27,10 @@ from headway.forges.model import (
     WantedDeployment,
     WantedStatus,
 )
+from headway.pipelines.source import write_source
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
-    from pathlib import Path
 
 _STATES = {
     "success": StatusState.SUCCESS,
@@ -133,3 +137,37 @@ def world(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[GitHubForg
 
 class TestGitHubForge(ForgeContract):
     """The whole contract."""
+
+
+def test_what_is_fetched_is_one_object_by_its_name_and_no_credential_stays(
+    world: GitHubForgeWorld, tmp_path: Path
+) -> None:
+    """Rule 15: never a branch, wherever it has moved to; its tree as it is, without hooks, filters or submodules."""
+    pointer = "version https://git-lfs.github.com/spec/v1\noid sha256:" + "4" * 64 + "\nsize 5\n"
+    files = {
+        "train.py": "one\n",
+        ".gitattributes": "*.bin filter=lfs\n*.py filter=evil\n",
+        ".gitmodules": '[submodule "x"]\n\tpath = x\n\turl = file:///etc\n',
+        "big.bin": pointer,
+    }
+    sha = world.commit("feature", files)
+    later = world.commit("feature", {"train.py": "steal()\n"})
+    folder = Path(world.forge.fetch(world.repo_id, sha))
+
+    def git(*words: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(["git", "--git-dir", str(folder), *words], capture_output=True, text=True, check=False)
+
+    assert git("for-each-ref", "--format=%(refname)").stdout.split() == [f"refs/headway/{sha}"]
+    assert git("cat-file", "-e", later).returncode != 0, "what was pushed afterwards is not even here"
+    written = write_source(folder, sha, tmp_path / "source")
+    assert written.tree.tree == git("rev-parse", f"{sha}^{{tree}}").stdout.strip()
+    assert (tmp_path / "source" / "train.py").read_text() == "one\n"
+    assert (tmp_path / "source" / "big.bin").read_text() == pointer
+    assert not (tmp_path / "source" / "x").exists()
+    tokens = [*world.fake.tokens, PERSONAL_TOKEN]
+    words = {form for each in tokens for form in (each, base64.b64encode(f"x-access-token:{each}".encode()).decode())}
+    kept = b"".join(path.read_bytes() for path in folder.rglob("*") if path.is_file())
+    assert [word for word in words if word.encode() in kept] == []
+    for name in ("feature", "HEAD", "refs/heads/feature", sha[:20]):
+        with pytest.raises(NotFound, match="not the full name of a commit"):
+            world.forge.fetch(world.repo_id, name)

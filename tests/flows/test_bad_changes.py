@@ -169,6 +169,7 @@ def set_secret(stage: Stage, value: str) -> None:
 
 
 def test_a_fork_runs_only_when_granted_and_gets_nothing(scene: Stage) -> None:
+    """Rules 18, 19, 21 and 22: one commit's grant, no secret, no way out, and no result that others reuse."""
     set_secret(scene, "hunter2-hunter2")
     config = CONFIG + "env: {secrets: [DATA_SECRET]}\n"
     scene.write({"headway.yaml": config, "train.py": TRAIN}, message="the project")

@@ -111,7 +111,7 @@ def github(tmp_path: Path) -> Iterator[GitHubStage]:
             sender.sent = len(fake.world.deliveries)
             yield GitHubStage(fake=fake, app=app, worker=worker, repo=repo, sender=sender)
             sender.close()
-        worker.background.close()
+        worker.close()
         app.close()
         assert fake.problems == []
 
@@ -207,3 +207,29 @@ def test_a_change_that_was_open_before_can_be_trained(github: GitHubStage) -> No
     github.settle()
     github.fake.world.comment(number, "ada", "/train")
     assert github.concluded(number)["conclusion"] == "success"
+
+
+def test_a_push_while_it_trains_ends_it_and_nothing_of_it_stands_at_the_new_commit(github: GitHubStage) -> None:
+    """Rule 16: the run is superseded, its check cancelled; the new commit has a check of its own that asks anew."""
+    world = github.fake.world
+    first = world.commit("slow", {"train.py": "import time\ntime.sleep(600)\n"})
+    number = world.open_pull("slow").number
+    github.settle()
+    world.comment(number, "ada", "/train")
+
+    def at_work() -> bool:
+        found = github.check(first)
+        return found is not None and found["status"] == "in_progress"
+
+    github.tick_until(at_work, "it trains")
+    second = world.commit("slow", {"train.py": train_script(0.9)})
+
+    def ended() -> dict[str, Any] | None:
+        found = github.check(first)
+        return found if found and found["conclusion"] else None
+
+    assert github.tick_until(ended, "its check ends")["conclusion"] == "cancelled"
+    fresh = github.tick_until(lambda: github.check(second), "the new commit is asked for")
+    assert (fresh["status"], fresh["conclusion"]) != ("completed", "success")
+    (job,) = github.jobs(change=number)
+    assert (job.commit, job.superseded_by) == (first, second)

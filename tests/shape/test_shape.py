@@ -203,12 +203,14 @@ def test_help_stays_quick_by_loading_little():
 
 
 def test_nobody_unpickles_in_the_server() -> None:
+    """Rule 24: loading a model is running code, which the server leaves to the sandbox and the scorers."""
     for path in FILES:
         if "inside" not in path.parts:
             assert _imported(path).isdisjoint({"pickle", "joblib", "cloudpickle", "torch", "mlflow"}), path
 
 
 def test_programs_are_started_with_argument_vectors() -> None:
+    """Rule 25: no shell reads what others wrote."""
     for path in FILES:
         for node in ast.walk(ast.parse(path.read_bytes())):
             if isinstance(node, ast.Call):

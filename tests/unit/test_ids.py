@@ -49,6 +49,7 @@ def test_usable_names_come_back_as_they_are(name):
 
 @pytest.mark.parametrize("name", ["", ".", "..", "../x", "a/b", "-x", ".x", "_x", "a b", "a\n", "é", "a" * 64, "a\x00"])
 def test_names_that_could_be_a_path_or_an_option_are_refused(name):
+    """Rule 25: one validator for every name that can become a path, a flag or an address."""
     with pytest.raises(UsageError) as caught:
         checked_name(name, what="project")
     assert "project" in caught.value.message

@@ -135,6 +135,7 @@ def test_an_override_takes_options_before_its_reason(text: str) -> None:
     ],
 )
 def test_a_line_that_is_half_right_is_answered_with_the_form(text: str, says: str) -> None:
+    """Rule 8: a line parses whole or is answered; prose never becomes an argument."""
     answer = answered(text)
     assert says in answer
     assert "Usage: `/" in answer
@@ -195,6 +196,7 @@ def test_several_commands_keep_their_order_and_lines() -> None:
 
 
 def test_at_most_five_commands_are_read_and_the_rest_is_answered() -> None:
+    """Rule 8: the count is capped."""
     found = parse_comment("/train\n" * 9)
     assert len(found) == MOST_COMMANDS + 1
     assert isinstance(found[-1], Answer)

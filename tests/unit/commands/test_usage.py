@@ -36,6 +36,7 @@ def test_the_help_names_every_verb_and_the_words_of_the_project() -> None:
 
 @pytest.mark.parametrize("verb", [None, *Verb])
 def test_no_bot_obeys_what_we_say(verb: Verb | None) -> None:
+    """Rule 9: examples stand in code fences, where nobody's grammar finds them."""
     assert parse_comment(help_text(verb, {"x": "train\n```\n/deploy"})) == ()
 
 

@@ -53,6 +53,7 @@ def runs(text: str) -> list[int]:
     ],
 )
 def test_code_quotes_and_hidden_text_hold_no_commands(text: str) -> None:
+    """Rule 8: only lines that a person wrote as such, outside of code, quotes and hidden text."""
     assert runs(text) == []
 
 

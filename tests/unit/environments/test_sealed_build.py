@@ -105,6 +105,7 @@ def ask(built: BuiltEnv, program: str) -> Any:
 def test_a_build_in_the_sandbox_sees_no_secret_writes_nothing_outside_and_makes_only_its_own_wheel(
     tmp_path: Path, wheels: Path, sealing: Sealing
 ) -> None:
+    """Rule 20: to build is to run the change's code, so it happens inside."""
     built, log = build(tmp_path, sealing, "slow\nleaf\n", Tier.CHANGE)
     assert "no wheel for slow: building it from source in the sandbox" in log
     seen = ask(built, "import json, slow; print(json.dumps(slow.seen))")

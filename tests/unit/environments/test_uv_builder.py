@@ -199,6 +199,7 @@ def test_a_wheel_of_the_project_is_installed(tmp_path: Path, wheels: Path) -> No
 
 
 def test_only_trusted_code_may_have_something_built(tmp_path: Path, wheels: Path) -> None:
+    """Rule 20: what would have to be built of a fork's is refused."""
     given = project(tmp_path, requirements__txt="slow\nleaf\n")
     with pytest.raises(BuildFailed, match="no wheel for slow, and a fork may not build it") as caught:
         build(builder(tmp_path), given, Tier.FORK)

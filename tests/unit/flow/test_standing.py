@@ -122,6 +122,7 @@ def test_an_override_ends_with_the_base_that_it_was_given_on(story: Story) -> No
 
 
 def test_an_override_without_a_reason_is_answered_with_the_form(story: Story) -> None:
+    """Rule 31: the reason is mandatory."""
     change = story.change()
     intake.step(story.app, story.background)
     story.forge.add_comment(story.repo.id, change.number, author="eve", body="/override auc\n")

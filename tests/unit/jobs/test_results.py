@@ -112,6 +112,7 @@ def plan_of(*tasks: TaskSpec) -> Plan:
 
 
 def test_a_lower_tier_finds_what_a_higher_one_made_and_never_the_other_way(tx: Connection) -> None:
+    """Rule 22: caches are keyed by trust."""
     store = ResultStore(tx)
     store.save(result())
     assert store.find("k" * 64, Tier.CHANGE) == result()

@@ -80,6 +80,7 @@ HOSTILE = [
 
 @pytest.mark.parametrize("raw", HOSTILE)
 def test_hostile_words_stay_words(raw: str) -> None:
+    """Rule 23: no mention, reference, markup or hidden comment of foreign making."""
     text, kinds = _shown(escape.inline(raw))
     assert kinds <= {"text", "text_special"}
     assert text.replace("\u200b", "") == raw

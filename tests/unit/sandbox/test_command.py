@@ -31,6 +31,7 @@ def test_only_its_own_folders_are_writable() -> None:
 
 
 def test_nothing_of_the_machine_is_shared_that_need_not_be() -> None:
+    """Rule 19: no process, network or environment of the server's is in reach."""
     options = bubblewrap_options(box(network=False), FACTS)
     for flag in ("--unshare-pid", "--unshare-ipc", "--unshare-uts", "--unshare-user", "--unshare-net"):
         assert flag in options
