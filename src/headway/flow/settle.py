@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -79,7 +80,8 @@ def _settled(app: App, job: Job, plan: Plan) -> JobResult:
     if job.state is JobState.SUCCEEDED:
         with app.database.read() as tx:
             result = with_outside(tx, plan, result)
-        return _judged(app, job, plan, result)
+            overrides = _overrides(tx, job, plan)
+        return _judged(app, job, plan, result, overrides=overrides)
     return replace(result, crash=crash_of(app, job, plan))
 
 
@@ -112,21 +114,25 @@ def _unsettled(app: App, job: Job, plan: Plan, error: Exception) -> JobResult:
 
 def judge_again(app: App, job: Job, evidence: JobResult | None = None) -> None:
     """Judge a settled job anew: its overrides have changed, or the evidence that is given has."""
-    with app.database.read() as tx:
-        plan = JobStore(tx).plan(job.plan_id)
-        result = evidence or JobResults(tx).get(job.id)
-    if result is not None:
-        judged = _judged(app, job, plan, result)
+    is_kept = False
+    while not is_kept:
+        with app.database.read() as tx:
+            plan = JobStore(tx).plan(job.plan_id)
+            result = evidence or JobResults(tx).get(job.id)
+            overrides = _overrides(tx, job, plan)
+        if result is None:
+            return
+        judged = _judged(app, job, plan, result, overrides=overrides)
         with app.database.write() as tx:
-            JobResults(tx).save(judged, is_baseline=False)
+            # A word that was given while we judged must not be lost with what we save.
+            is_kept = _overrides(tx, job, plan) == overrides
+            if is_kept:
+                JobResults(tx).save(judged, is_baseline=False)
 
 
-def _judged(app: App, job: Job, plan: Plan, result: JobResult) -> JobResult:
+def _judged(app: App, job: Job, plan: Plan, result: JobResult, *, overrides: Sequence[Override]) -> JobResult:
     project = plan.project
-    chosen = baseline_for(app, job, plan, result)
-    with app.database.read() as tx:
-        overrides = _overrides(tx, job, plan)
-    chosen = _with_rows(app, plan, chosen)
+    chosen = _with_rows(app, plan, baseline_for(app, job, plan, result))
     # One hold-out for both sides, the base branch's: labels are never the change's own.
     found = judge(
         project.gates.rules,
@@ -201,12 +207,14 @@ def _overrides(tx: Connection, job: Job, plan: Plan) -> list[Override]:
         return []
     table = schema.override
     rows = tx.execute(
-        select(table.c.check, table.c.actor, table.c.reason, table.c.head_sha).where(
+        select(table.c.check, table.c.actor, table.c.reason, table.c.head_sha)
+        .where(
             table.c.repo_id == job.repo_id,
             table.c.change == job.change,
             table.c.project == job.project,
             table.c.head_sha == job.commit,
             table.c.base_sha == plan.base_commit,
-        ),
+        )
+        .order_by(table.c.check),
     )
     return [Override(**row) for row in rows.mappings()]

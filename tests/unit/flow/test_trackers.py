@@ -4,11 +4,13 @@ import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from fakes.story import Story
 from fakes.wire import LiveWire, live_wire
+from headway.db import schema
 from headway.flow import deliver, intake, settle, trackers
 from headway.flow.model import JobResult
 from headway.flow.results import JobResults
@@ -134,6 +136,37 @@ class TestTaggedRuns:
         assert result.verdict is not None
         assert (result.verdict.outcome, result.metrics["auc"]) == (Outcome.PASS, 0.95)
         assert len(jobs(story, change.head_sha)) == 1
+
+    def test_a_word_that_is_given_while_it_is_judged_again_is_not_lost(
+        self, story: Story, peer: LiveWire, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        change = story.change()
+        log(peer, change.head_sha, auc=0.7)
+        move(story)
+        verdict, (job,) = judged(story, change.head_sha).verdict, jobs(story, change.head_sha)
+        assert verdict is not None
+        assert verdict.outcome is Outcome.FAIL
+        said: list[str] = []
+        judge = settle.judge
+
+        def judge_slowly(*arguments: Any, **named: Any) -> Any:
+            found = judge(*arguments, **named)
+            if not said:  # a maintainer accepts it just now
+                said.append(verdict.checks[0].id)
+                with story.app.database.write() as tx:
+                    plan = JobStore(tx).plan(job.plan_id)
+                    row = {"repo_id": job.repo_id, "change": change.number, "project": "flights", "check": said[0]}
+                    row |= {"head_sha": job.commit, "base_sha": plan.base_commit, "actor": "ada", "reason": "known"}
+                    tx.execute(schema.override.insert().values(**row, at=story.clock.now()))
+            return found
+
+        monkeypatch.setattr(settle, "judge", judge_slowly)
+        log(peer, change.head_sha, auc=0.75)
+        move(story)
+        result = judged(story, change.head_sha)
+        assert said
+        assert result.verdict is not None
+        assert (result.metrics["auc"], result.verdict.outcome is Outcome.FAIL) == (0.75, False)
 
     def test_a_tag_that_is_said_goes_before_what_mlflow_found(self, story: Story, peer: LiveWire) -> None:
         change = story.change()
