@@ -66,6 +66,33 @@ def test_a_label_trains_a_change(stage: GitHubStage) -> None:
     assert (job.commit, job.actor) == (sha, "ada")
 
 
+def test_who_and_which_commit_hold_for_what_is_found_by_looking(stage: GitHubStage) -> None:
+    """Rules 10, 12, 13 and 14: the role by GitHub's word, no head that nobody can have seen, a fork's commit whole."""
+    world = stage.fake.world
+    world.grant("eve", "read")
+    world.commit("strict", {"train.py": train_script(0.6)})
+    number = world.open_pull("strict").number
+    stage.tick_until(lambda: knows(stage, world.branches["strict"]), "the head is seen")
+    stage.settle()
+    world.post(number, "eve", "/train")
+    stage.tick_until(lambda: answered(stage, number, "@eve", "HW-NOT-ALLOWED"), "a reader is refused")
+    with stage.fake._lock:  # no request is answered between the comment and the push
+        world.post(number, "ada", "/train")
+        pushed = world.commit("strict", {"train.py": train_script(0.65)}, actor="mallory")
+    stage.tick_until(lambda: answered(stage, number, "HW-HEAD-UNSURE", f"/train @{pushed}"), "the commit is asked for")
+    sha = world.commit("forked", {"train.py": train_script(0.6)}, actor="mallory")
+    fork = world.open_pull("forked", author="mallory", from_fork=True).number
+    stage.tick_until(lambda: knows(stage, sha), "the fork's head is seen")
+    stage.settle()
+    world.post(fork, "ada", f"/train @{sha[:20]}")
+    stage.tick_until(lambda: answered(stage, fork, "HW-FORK-COMMIT", f"/train @{sha}"), "the whole commit is asked for")
+    assert stage.jobs(change=number) == stage.jobs(change=fork) == []
+
+
+def answered(stage: GitHubStage, number: int, *words: str) -> bool:
+    return any(all(word in body for word in words) for body in reports(stage, number))
+
+
 @pytest.mark.parametrize("who", ["bot", "edited", "old", "app", "own"])
 def test_the_rules_of_the_door_hold_for_what_is_found_by_looking(stage: GitHubStage, who: str) -> None:
     """Rules 6 and 9, and row 6 of the attacks: no bot, no edit, nothing older than a day, nothing of ours."""

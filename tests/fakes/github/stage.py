@@ -81,7 +81,7 @@ def open_stage(
             sender.sent = len(fake.world.deliveries)
             yield GitHubStage(fake=fake, app=app, worker=worker, repo=repo, sender=sender)
             sender.close()
-        worker.background.close()
+        worker.close()
         app.close()
         assert fake.problems == []
 
