@@ -15,6 +15,7 @@ from headway.flow import deliver, intake, settle, trackers
 from headway.flow.model import JobResult
 from headway.flow.results import JobResults
 from headway.forges.model import Change
+from headway.gates import judge as judging
 from headway.gates.model import CheckState, Outcome
 from headway.jobs.model import Job, JobState
 from headway.jobs.store import JobStore
@@ -147,7 +148,7 @@ class TestTaggedRuns:
         assert verdict is not None
         assert verdict.outcome is Outcome.FAIL
         said: list[str] = []
-        judge = settle.judge
+        judge = judging.judge
 
         def judge_slowly(*arguments: Any, **named: Any) -> Any:
             found = judge(*arguments, **named)
@@ -160,7 +161,7 @@ class TestTaggedRuns:
                     tx.execute(schema.override.insert().values(**row, at=story.clock.now()))
             return found
 
-        monkeypatch.setattr(settle, "judge", judge_slowly)
+        monkeypatch.setattr("headway.flow.settle.judge", judge_slowly)
         log(peer, change.head_sha, auc=0.75)
         move(story)
         result = judged(story, change.head_sha)
