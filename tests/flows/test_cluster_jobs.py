@@ -57,7 +57,7 @@ Path("build/model").mkdir()
 Path("build/model/weights.txt").write_text("w" * 1000)
 Path("build/model/run.sh").write_text("#!/bin/sh")
 Path("build/model/run.sh").chmod(0o755)
-print("trained on", rows, "rows")
+print("trained on", rows, "rows", os.environ.get("WAREHOUSE"))
 json.dump({"score": 0.75}, open("metrics.json", "w"))
 """
 )
@@ -159,6 +159,9 @@ def test_a_comment_becomes_pods_and_a_report(shared: Clustered, scene: Stage) ->
         assert "s3cr3t" not in json.dumps(each)  # by reference: it stands in the Secret alone
         assert "hw_" not in json.dumps(each)
     attempts = scene.attempts(job)
+    for path in (path for each in attempts for path in Path(each.directory).rglob("*") if path.is_file()):
+        assert b"s3cr3t" not in path.read_bytes(), path  # neither in the log nor in what was ordered
+        assert b"hw_0" not in path.read_bytes(), path
     assert not any((Path(each.directory) / "source.tar").exists() for each in attempts)
 
     scene.comment(change, "/train")  # again: nothing has changed

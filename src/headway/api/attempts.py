@@ -19,7 +19,7 @@ from headway.api.uploads import upload_route
 from headway.app import App
 from headway.auth.model import Principal, Role, TokenKind
 from headway.engines.base import AttemptSpec
-from headway.engines.delivered import MOST_LOG, SOURCE, Delivered, ExitRecord, LogMoved
+from headway.engines.delivered import MOST_LOG, SOURCE, Delivered, ExitRecord, LogMoved, StartRecord
 from headway.errors import NotFound, UsageError
 from headway.flow.prepare import read_spec
 from headway.sandbox.inside.archive import Limits
@@ -52,7 +52,7 @@ def source(call: Call) -> Response:
 def started(call: Call) -> Any:
     """Let the pod begin, `uid` being the first; another one is refused, so that no code runs twice."""
     delivered = _delivered(call)
-    delivered.begin(call.body(dict[str, Any]))
+    delivered.begin(call.body(StartRecord))
     return _now(delivered)
 
 

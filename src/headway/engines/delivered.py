@@ -25,13 +25,14 @@ from headway.ids import new_id
 from headway.sandbox.inside.archive import BadArchive, Limits, TooMuch, unpack
 
 SOURCE, STARTED, LOG, OUTPUTS, EXIT, STOP = "source.tar", "started", "log", "out", "exit.json", "stop"
+HEARD = "heard"  # touched whenever its pod speaks: a sign of life that needs no cluster
 ORDERED = "elsewhere.json"  # what was ordered of an engine that runs the attempt elsewhere
 REFUSED = "out.refused"  # why the outputs that came were not taken: what the task then fails with
 MOST_LOG = 1 << 20  # bytes of one piece of a log
 _SLACK = 1 << 20  # for the mark with which a supervisor ends a log that is too long
 _WHO = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 _FEW = 64  # files that are synced one by one
-_LONGEST_REASON, _LONGEST_TEXT = 200, 16_000
+_LONGEST_REASON, _LONGEST_TEXT, _LONGEST_NAME = 200, 16_000, 253
 
 _Count = Annotated[int, msgspec.Meta(ge=0, le=2**31)]
 _Amount = Annotated[float, msgspec.Meta(ge=0, le=1e15)]
@@ -50,6 +51,16 @@ class ExitRecord(msgspec.Struct, frozen=True, kw_only=True):
     cpu_seconds: _Amount = 0.0
     undelivered: _Count = 0
     drained: bool = True
+
+
+class StartRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """Who begins an attempt, as its pod says it."""
+
+    uid: str  # one process of one pod
+    pod: str = ""
+    node: str = ""
+    at: _Amount = 0.0
+    isolation: Annotated[int, msgspec.Meta(ge=0, le=3)] = 3
 
 
 class LogMoved(Conflict):
@@ -81,20 +92,21 @@ class Delivered:
         except FileNotFoundError:
             return 0
 
-    def begin(self, facts: dict[str, Any]) -> None:
+    def begin(self, record: StartRecord) -> None:
         """Let the first who asks begin: `uid` names one process of one pod, which may ask again.
 
         Raises:
             Conflict: another one has begun, or it has ended: the code must not run twice.
             UsageError: there is no usable `uid`.
         """
-        uid = _checked(facts.get("uid"))
+        uid = _checked(record.uid)
+        short = msgspec.structs.replace(record, pod=record.pod[:_LONGEST_NAME], node=record.node[:_LONGEST_NAME])
         with self._locked():
             if (self.folder / EXIT).exists():
                 raise Conflict("this attempt has ended", hint="do not run its code")
             begun = self._who()
             if begun is None:
-                _write_whole(self.folder / STARTED, msgspec.json.encode(facts))
+                _write_whole(self.folder / STARTED, msgspec.json.encode(short))
             elif begun != uid:
                 raise Conflict("another pod has begun this attempt", cause=f"{begun} was first", hint="end this one")
 
@@ -108,6 +120,7 @@ class Delivered:
         """
         with self._locked():
             self._check(uid)
+            (self.folder / HEARD).touch()
             size = self.log_size
             if not data:
                 return size
@@ -241,8 +254,17 @@ class _Hashed:
         return self._digest.hexdigest()
 
 
-def _checked(uid: object) -> str:
-    if not isinstance(uid, str) or not _WHO.fullmatch(uid):
+def forget_order(folder: Path) -> None:
+    """Take token and secrets out of what was ordered of another machine: an ended attempt needs neither."""
+    try:
+        ordered = msgspec.json.decode((folder / ORDERED).read_bytes(), type=dict[str, Any])
+    except (OSError, msgspec.MsgspecError):
+        return  # it ran here
+    _write_whole(folder / ORDERED, msgspec.json.encode(ordered | {"secret": {}}))
+
+
+def _checked(uid: str) -> str:
+    if not _WHO.fullmatch(uid):
         raise UsageError("the field uid names no pod", hint="at most 128 letters, digits, dots, dashes, underscores")
     return uid
 

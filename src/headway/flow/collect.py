@@ -14,7 +14,7 @@ from headway.auth.tokens import TokenStore
 from headway.blobs.content import store_tree
 from headway.clock import to_millis
 from headway.engines.base import AttemptSpec
-from headway.engines.delivered import ORDERED, OUTPUTS, REFUSED, SOURCE
+from headway.engines.delivered import ORDERED, OUTPUTS, REFUSED, SOURCE, forget_order
 from headway.errors import HeadwayError, NotFound, Refused, UsageError
 from headway.flow.prepare import forget_secrets, read_spec, why_not
 from headway.jobs import advance
@@ -42,6 +42,7 @@ def close_attempt(app: App, attempt: Attempt, *, is_good: bool) -> None:
         spec = None
     if spec is not None:
         forget_secrets(spec)
+        forget_order(Path(spec.directory))
     logged = Logged() if spec is None else _logged(spec)
     now = app.clock.now()
     with app.database.write() as tx:

@@ -140,7 +140,7 @@ def test_only_the_attempts_own_token_opens_its_door(house: House, method: str, p
     with house.app.database.write() as tx:
         admin = TokenStore(tx).mint(TokenKind.USER, "root", role=Role.ADMIN, at=house.app.clock.now())
     assert pod.ask(method, path, token="").status_code == 401
-    assert pod.ask(method, path, token=pod.token[:-1] + "0").status_code == 401
+    assert pod.ask(method, path, token=pod.token[:-1] + ("1" if pod.token[-1] == "0" else "0")).status_code == 401
     assert pod.ask(method, path, token=admin).status_code == 403
     for attempt in (other.id, "01AAAAAAAAAAAAAAAAAAAAAAAA", "..", "%2e%2e", f"{pod.id}x", pod.id.lower()):
         answer = pod.ask(method, path, attempt=attempt)
@@ -188,7 +188,8 @@ def test_the_first_pod_begins_and_no_other(house: House) -> None:
     refused = pod.begin("pod-2.b")
     assert refused.status_code == 409
     assert "another pod has begun" in refused.json()["message"]
-    assert json.loads((pod.folder / "started").read_text()) == {"uid": "pod-1.a", "pod": "headway-x", "isolation": 3}
+    record = json.loads((pod.folder / "started").read_text())
+    assert (record["uid"], record["pod"], record["isolation"]) == ("pod-1.a", "headway-x", 3)
 
 
 def test_of_many_pods_at_once_one_begins(house: House) -> None:
@@ -198,7 +199,18 @@ def test_of_many_pods_at_once_one_begins(house: House) -> None:
     assert sorted(answers) == [200] + [409] * 7
 
 
-@pytest.mark.parametrize("body", [b"", b"{}", b"[]", b"nonsense", b'{"uid": 3}', b'{"uid": "a b"}', b'{"uid": ""}'])
+# The engine reads what stands there: nothing that it could stumble over is kept.
+ODD_STARTS = [
+    b'{"uid": "a", "at": "now"}',
+    b'{"uid": "a", "pod": 3}',
+    b'{"uid": "a", "node": {}}',
+    b'{"uid": "a", "at": 1e300}',
+]
+
+
+@pytest.mark.parametrize(
+    "body", [b"", b"{}", b"[]", b"nonsense", b'{"uid": 3}', b'{"uid": "a b"}', b'{"uid": ""}', *ODD_STARTS]
+)
 def test_who_does_not_say_its_name_does_not_begin(house: House, body: bytes) -> None:
     pod = house.pod()
     assert pod.ask("PUT", "started", content=body).status_code == 400
