@@ -217,8 +217,10 @@ def server_url() -> str:
 def _loopback(found: dict[str, Any]) -> str:
     """The server's own socket, since its public address may lead through a proxy that asks more of us."""
     host, port = found.get("host"), found.get("port")
-    if not host or not port or str(host) in ("0.0.0.0", "::"):  # noqa: S104  # read, not listened on
+    if not host or not port:
         return str(found["url"])
+    if str(host) in ("0.0.0.0", "::"):  # noqa: S104  # read, not listened on
+        host = "127.0.0.1"  # every address of this machine is this one, too
     return f"http://[{host}]:{port}" if ":" in str(host) else f"http://{host}:{port}"
 
 
