@@ -37,6 +37,11 @@ class Project:
     created_by: str
 
 
+def may_use(own: str, other: str) -> bool:
+    """Whether what a project's files name may be another's: its own things, and those that are open to all members."""
+    return other in (NO_PROJECT, own)
+
+
 class ProjectStore:
     """The projects, inside one transaction."""
 

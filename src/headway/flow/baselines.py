@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from sqlalchemy import Connection
 
 from headway.app import App
+from headway.auth.belongs import Kind, project_of
+from headway.auth.projects import ProjectStore, may_use
 from headway.errors import NotFound
 from headway.flow.model import JobResult
 from headway.flow.results import JobResults
@@ -58,24 +60,32 @@ def _candidates(
         # A number that Headway has not seen being made says so wherever it stands.
         where = f", from {main.outside.host}" if main.outside and main.outside.taken else ""
         found.append((_candidate(BaselineKind.MAIN, f"{main.branch} (#{main.number}{where})", main), main))
-    found += _named(app, tx, wanted)
+    found += _named(app, tx, wanted, own=ProjectStore(tx).of_repo(job.repo_id))
     return found
 
 
-def _named(app: App, tx: Connection, wanted: str) -> list[tuple[BaselineCandidate, JobResult]]:
+def _named(app: App, tx: Connection, wanted: str, *, own: str) -> list[tuple[BaselineCandidate, JobResult]]:
+    """Return what the file names; what belongs to another project is not there for this one."""
     kind, _, name = wanted.partition(":")
+    found = None
     if kind == "run":
-        try:
-            result = JobResults(tx).get(JobStore(tx).get(name).id)
-        except NotFound:
-            return []
-        return [(_candidate(BaselineKind.RUN, wanted, result, name=wanted), result)] if result else []
-    if kind == "model":
+        found = _result_of_job(tx, name)
+    elif kind == "model":
         model, _, alias = name.partition("@")
-        version = RegistryStore(tx, app.clock).find_alias(model, alias)
-        result = _result_of_version(app, tx, model, version.number) if version else None
-        return [(_candidate(BaselineKind.MODEL, wanted, result, name=wanted), result)] if result else []
-    return []
+        whose = project_of(tx, Kind.MODEL, model)
+        version = None if whose is None else RegistryStore(tx, app.clock).find_alias(model, alias)
+        if version is not None and whose is not None and may_use(own, whose):
+            found = _result_of_version(app, tx, model, version.number)
+    if found is None or not may_use(own, ProjectStore(tx).of_repo(found.repo_id)):
+        return []
+    return [(_candidate(BaselineKind(kind), wanted, found, name=wanted), found)]
+
+
+def _result_of_job(tx: Connection, name: str) -> JobResult | None:
+    try:
+        return JobResults(tx).get(JobStore(tx).get(name).id)
+    except NotFound:
+        return None
 
 
 def _candidate(kind: BaselineKind, label: str, result: JobResult, *, name: str = "") -> BaselineCandidate:

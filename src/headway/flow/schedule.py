@@ -15,10 +15,12 @@ from sqlalchemy import Connection, delete, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from headway.app import App
+from headway.auth.belongs import Kind, project_of
+from headway.auth.projects import ProjectStore, may_use
 from headway.commands.model import Command, Origin, happening
 from headway.commands.store import CommandStore
 from headway.db import schema
-from headway.errors import HeadwayError, NotFound
+from headway.errors import HeadwayError
 from headway.flow.background import Background
 from headway.flow.caused import Aim, Cause, command_of
 from headway.flow.projects import default_tip, readable_projects
@@ -66,8 +68,11 @@ class Triggers:
             marks = _marks(tx)
         circles = _feeds(found)
         for at in found:
-            _follow_schedule(app, at, marks)
-            _follow_versions(app, at, marks, circles)
+            try:
+                _follow_schedule(app, at, marks)
+                _follow_versions(app, at, marks, circles)
+            except HeadwayError as error:  # one project's trouble is not the others'
+                logger().warning("triggers cannot be followed", project=at.spec.name, error=error.message)
         self._forget(app, found, marks)
 
     def _projects(self, app: App, repo: Repo) -> Iterator[_At]:
@@ -135,12 +140,12 @@ def _follow_schedule(app: App, at: _At, marks: Mapping[_Key, str]) -> None:
     _move(app, key, before=before, to=due.isoformat(), command=command)
 
 
-def _follow_versions(app: App, at: _At, marks: Mapping[_Key, str], circles: Mapping[str, frozenset[str]]) -> None:
+def _follow_versions(app: App, at: _At, marks: Mapping[_Key, str], circles: Mapping[_Name, frozenset[str]]) -> None:
     for model in at.spec.triggers.versions:
         key = (at.repo.id, at.spec.name, f"version:{model}")
         before = marks.get(key)
         with app.database.read() as tx:
-            newest = _newest(app, tx, model)
+            newest = _newest(app, tx, at, model)
             is_circle = newest is not None and before is not None and _is_circle(tx, newest, at, circles)
         number = 0 if newest is None else newest.number
         if before is None:
@@ -157,25 +162,32 @@ def _follow_versions(app: App, at: _At, marks: Mapping[_Key, str], circles: Mapp
             _move(app, key, before=before, to=str(number), command=None if is_circle else command)
 
 
-def _newest(app: App, tx: Connection, model: str) -> ModelVersion | None:
-    try:
-        found = RegistryStore(tx, app.clock).versions(model)
-    except NotFound:
+def _newest(app: App, tx: Connection, at: _At, model: str) -> ModelVersion | None:
+    """Return the newest version of a model that this repository's project may know of."""
+    whose = project_of(tx, Kind.MODEL, model)
+    if whose is None or not may_use(ProjectStore(tx).of_repo(at.repo.id), whose):
         return None
-    return max(found, key=lambda version: version.number, default=None)
+    return next(iter(RegistryStore(tx, app.clock).versions(model, limit=1)), None)
 
 
-def _feeds(found: list[_At]) -> dict[str, frozenset[str]]:
-    """Return for each project's name the models that follow from it, through whatever waits for its versions."""
-    made = {at.spec.name: at.spec.model.name for at in found if at.spec.model is not None}
-    waits: dict[str, set[str]] = {}
+_Name = tuple[str, str]  # a repository and a project in it: two repositories may have projects of one name
+
+
+def _feeds(found: list[_At]) -> dict[_Name, frozenset[str]]:
+    """Return for each project the models that follow from it, through whatever waits for its versions."""
+    made = {_name(at): at.spec.model.name for at in found if at.spec.model is not None}
+    waits: dict[str, set[_Name]] = {}
     for at in found:
         for model in at.spec.triggers.versions:
-            waits.setdefault(model, set()).add(at.spec.name)
+            waits.setdefault(model, set()).add(_name(at))
     return {name: _reached(name, made, waits) for name in made}
 
 
-def _reached(start: str, made: Mapping[str, str], waits: Mapping[str, set[str]]) -> frozenset[str]:
+def _name(at: _At) -> _Name:
+    return at.repo.id, at.spec.name
+
+
+def _reached(start: _Name, made: Mapping[_Name, str], waits: Mapping[str, set[_Name]]) -> frozenset[str]:
     seen: set[str] = set()
     todo = [start]
     while todo:
@@ -186,9 +198,9 @@ def _reached(start: str, made: Mapping[str, str], waits: Mapping[str, set[str]])
     return frozenset(seen)
 
 
-def _is_circle(tx: Connection, version: ModelVersion, at: _At, circles: Mapping[str, frozenset[str]]) -> bool:
+def _is_circle(tx: Connection, version: ModelVersion, at: _At, circles: Mapping[_Name, frozenset[str]]) -> bool:
     """Whether a version comes of a training that this very project's versions set off: it would never end."""
-    if not version.lineage.job_id or version.model not in circles.get(at.spec.name, frozenset()):
+    if not version.lineage.job_id or version.model not in circles.get(_name(at), frozenset()):
         return False
     command = CommandStore(tx).get(JobStore(tx).get(version.lineage.job_id).command_id)
     if command.origin is Origin.VERSION:

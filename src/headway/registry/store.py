@@ -11,7 +11,7 @@ from sqlalchemy import delete, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from headway.auth.model import NO_PROJECT
-from headway.auth.projects import ProjectStore
+from headway.auth.projects import ProjectStore, may_use
 from headway.clock import Clock, SystemClock
 from headway.db import events, schema
 from headway.errors import NotFound, Refused, UsageError
@@ -187,11 +187,10 @@ class RegistryStore:
             raise NotFound(f"Model Version (name={name}, version={number}) not found")
         return found[0]
 
-    def versions(self, name: str) -> tuple[ModelVersion, ...]:
-        """Return all versions of a model, newest first; none for an unknown one."""
-        return read_versions(
-            self.tx, select(_version).where(_version.c.model == name).order_by(_version.c.number.desc())
-        )
+    def versions(self, name: str, *, limit: int | None = None) -> tuple[ModelVersion, ...]:
+        """Return the versions of a model, newest first; none for an unknown one."""
+        newest_first = select(_version).where(_version.c.model == name).order_by(_version.c.number.desc())
+        return read_versions(self.tx, newest_first.limit(limit))
 
     def latest_versions(self, name: str, stages: Iterable[str] = ()) -> tuple[ModelVersion, ...]:
         """Return the newest version of each wanted stage; of every stage when none is named."""
@@ -284,7 +283,7 @@ class RegistryStore:
     def by_alias(self, name: str, alias: str) -> ModelVersion:
         """Return the version that an alias names ("latest" is the newest)."""
         if alias.lower() == "latest":
-            newest = self.versions(name)
+            newest = self.versions(name, limit=1)
             if not newest:
                 raise NotFound(f"Latest version not found for model {name}.")
             return newest[0]
@@ -342,7 +341,7 @@ class RegistryStore:
         row = self.tx.execute(select(_model.c.project).where(_model.c.name == checked_model_name(name))).first()
         if row is None:
             self.create_model(name, actor=actor, project=project)
-        elif row.project not in (NO_PROJECT, project):
+        elif not may_use(project, row.project):
             raise Refused(
                 f"the model name {name!r} is taken by another project",
                 cause="names of models are the server's: two projects cannot share one",

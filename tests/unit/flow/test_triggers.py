@@ -9,6 +9,8 @@ import pytest
 from sqlalchemy import select
 
 from fakes.story import CONFIG, Story
+from headway.auth.model import NO_PROJECT
+from headway.auth.projects import ProjectStore
 from headway.commands.inbox import InboxStore
 from headway.commands.model import Command, CommandState, Origin
 from headway.commands.store import CommandStore
@@ -206,10 +208,24 @@ def test_a_newer_version_trains_what_waits_for_it(tmp_path: Path) -> None:
     story.close()
 
 
-def _register(story: Story, model: str) -> None:
+def test_another_project_s_versions_are_none_to_wait_for(tmp_path: Path) -> None:
+    """A file may name any model: whether and when one has a new version is for its own project's members."""
+    story = Story(tmp_path, config=DOWNSTREAM)
+    with story.app.database.write() as tx:
+        ProjectStore(tx).add("secret", at=story.clock.now(), by="ada")
+    _register(story, "upstream", project="secret")
+    triggers = Triggers()
+    triggers.look(story.app)
+    _register(story, "upstream")
+    triggers.look(story.app)
+    assert commands(story) == []
+    story.close()
+
+
+def _register(story: Story, model: str, *, project: str = NO_PROJECT) -> None:
     with story.app.database.write() as tx:
         store = RegistryStore(tx, story.clock)
         known = tx.execute(select(schema.registered_model.c.name)).scalars().all()
         if model not in known:
-            store.create_model(model, actor="maria")
+            store.create_model(model, actor="maria", project=project)
         store.create_version(model, source="elsewhere/model", created_by="maria")
