@@ -206,8 +206,11 @@ def _baselines() -> str:
     rows = (
         ("`production`", "the version that serves; where nothing serves, the last good run of the default branch"),
         ("`main`", "the last good run of the default branch"),
-        ("`run:ID`", "one job, by its number or id"),
-        ("`model:NAME@ALIAS`", "the run behind an alias of the registry"),
+        ("`run:ID`", "one job of this project, by its number or id"),
+        (
+            "`model:NAME@ALIAS`",
+            "the run behind an alias of the registry; a model of this project, or open to all members",
+        ),
     )
     return "## What `gates.baseline` may name\n\n" + _table(("Value", "Compared with"), rows)
 
