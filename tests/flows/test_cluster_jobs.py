@@ -305,6 +305,30 @@ def test_a_restarted_server_finds_what_runs(tmp_path: Path) -> None:
         assert len(found.jobs()) == 1
 
 
+def test_a_cluster_that_is_not_set_up_any_more_holds_up_nothing_and_lets_jobs_be_stopped(tmp_path: Path) -> None:
+    with clustered(tmp_path) as found:
+        scene = found.new_stage(tmp_path / "repo")
+        config = f"{ONE_STEP}env: {{variables: {{FLAG: {tmp_path / 'flag'}}}}}\n"
+        scene.write({"headway.yaml": config, "train.py": WAIT + SCORE}, message="the project")
+        scene.command("/train")
+        (job,) = scene.tick_until(lambda: [job for job in scene.jobs() if "waiting" in scene.log(job)], what="a step")
+        closed(scene.app.engines[KUBERNETES])
+        scene.app = open_app(replace(scene.app.settings, kubernetes=KubernetesSettings()))
+        scene.worker = Worker(scene.app)
+        scene.tick_until(lambda: "is not set up here now" in scene.tasks(job)["train"].reason, what="the reason")
+        assert "waiting" in scene.log(job)
+        local = ONE_STEP.replace("kubernetes", "local")
+        scene.write({"headway.yaml": local, "train.py": SCORE}, branch="here")
+        scene.command("/train", branch="here")  # the default branch has the rules: refused, and told
+        scene.tick_until(lambda: [each for each in scene.jobs() if each.state == "refused"], what="a refusal")
+        scene.command(f"/stop {job.number}")
+        ended = scene.tick_until(lambda: [each for each in scene.jobs() if each.id == job.id and each.settled_at])[0]
+        assert ended.state == "cancelled"
+        scene.assert_ended(ended)
+        scene.worker.background.close()
+        scene.app.close()
+
+
 # --- what the operator and the base branch allow ---------------------------------------------------
 
 

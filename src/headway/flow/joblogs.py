@@ -6,10 +6,13 @@ import re
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 from headway.app import App
 from headway.auth.secrets import SecretStore
 from headway.engines.base import LogLine
+from headway.engines.delivered import LOG
+from headway.engines.lines import read_lines
 from headway.errors import UsageError
 from headway.jobs.model import Attempt, Job
 from headway.jobs.store import JobStore
@@ -76,4 +79,6 @@ def tail(app: App, attempt: Attempt, count: int) -> tuple[str, ...]:
 def _after(app: App, attempt: Attempt, offset: int) -> Iterator[LogLine]:
     if attempt.handle is None:
         return iter(())
+    if attempt.engine not in app.engines:  # not set up any more: what it brought is still here
+        return read_lines(Path(attempt.directory) / LOG, offset, ended=True)
     return app.engine(attempt.engine).logs(attempt.handle, offset)

@@ -66,12 +66,17 @@ def _observe(app: App, live: list[Attempt]) -> None:
 
 
 def _observe_one(app: App, attempt: Attempt, *, said: str) -> None:
-    engine = app.engine(attempt.engine)
+    engine = app.engines.get(attempt.engine)
+    if engine is None:
+        _wait_for_engine(app, attempt, said=said)
+        return
     # Without a handle it is recorded, and perhaps never started: the launch protocol admits one start only.
     seen: Observation = Starting() if attempt.handle is None else engine.observe(attempt.handle)
     if isinstance(seen, Starting | Alive) and seen.why != said:
         _note(app, attempt, seen.why)
     if isinstance(seen, Starting):
+        if attempt.handle is not None and app.is_elsewhere(attempt.engine):
+            return  # it is ordered durably, and waits for a place: asking again would only write
         failed = _start(app, attempt)
         if failed is None:
             return
@@ -81,6 +86,19 @@ def _observe_one(app: App, attempt: Attempt, *, said: str) -> None:
     if isinstance(seen, Exited | Lost):
         close_attempt(app, attempt, is_good=isinstance(seen, Exited) and seen.exit_code == 0 and not seen.reason)
     _write(app, attempt, seen)
+
+
+def _wait_for_engine(app: App, attempt: Attempt, *, said: str) -> None:
+    """Say that an attempt's engine is not set up any more; a job that shall end does so without it."""
+    why = f"the engine {attempt.engine} is not set up here now; what runs there is found again once it is"
+    with app.database.read() as tx:
+        store = JobStore(tx)
+        is_wanted = store.get(store.task(attempt.task_id).job_id).desired == "run"
+    if not is_wanted:
+        close_attempt(app, attempt, is_good=False)
+        _write(app, attempt, Lost(why=why))
+    elif said != why:
+        _note(app, attempt, why)
 
 
 def _note(app: App, attempt: Attempt, why: str) -> None:
@@ -123,19 +141,27 @@ def _admit(app: App, jobs: list[Job]) -> None:
     for job in jobs:
         if job.state is not JobState.QUEUED or job.desired == "cancel":
             continue
+        if _is_refused(app, job):
+            continue
         lane = (job.repo_id, job.project, job.change, job.branch)
         # Two commands at once on one change: one after the other, in the order they came.
         if room[job.engine] <= 0 or busy[lane]:
             continue
         with app.database.write() as tx:
-            try:
-                app.engine(job.engine)
-            except HeadwayError as error:
-                advance.refuse(tx, job, f"{error.message}: {error.hint}", app.clock.now())
-                continue
             advance.admit(tx, job, app.clock.now())
         busy[lane] += 1
         room[job.engine] -= 1
+
+
+def _is_refused(app: App, job: Job) -> bool:
+    """Refuse a queued job at once whose engine is not there; it needs no place to hear that."""
+    try:
+        app.engine(job.engine)
+    except HeadwayError as error:
+        with app.database.write() as tx:
+            advance.refuse(tx, job, f"{error.message}: {error.hint}", app.clock.now())
+        return True
+    return False
 
 
 def _advance(app: App, job: Job, background: Background, *, free: int) -> int:
@@ -187,5 +213,6 @@ def _cancel(app: App, tasks: list[Task], now: datetime) -> None:
         live = JobStore(tx).live_attempts()
     names = {task.id for task in tasks}
     for attempt in live:
-        if attempt.task_id in names and attempt.handle is not None:
-            app.engine(attempt.engine).stop(attempt.handle)
+        engine = app.engines.get(attempt.engine)
+        if attempt.task_id in names and attempt.handle is not None and engine is not None:
+            engine.stop(attempt.handle)
