@@ -70,25 +70,29 @@ def register_model(app: App, job: Job, plan: Plan, result: JobResult, *, actor: 
 
 def has_model(app: App, job: Job, plan: Plan, result: JobResult) -> bool:
     """Whether a job made a model: logged with MLflow, or a folder among its outputs that headway.yaml names."""
-    if result.model is not None:
-        return True
+    return result.model is not None or _made_by(app, job, plan) is not None
+
+
+def _made_by(app: App, job: Job, plan: Plan) -> tuple[str, tuple[OutputFile, ...]] | None:
+    """Return the run among whose outputs the model folder is, and its files; None without either."""
     with app.database.read() as tx:
-        return bool(model_outputs(plan, JobStore(tx).tasks(job.id)))
+        tasks = JobStore(tx).tasks(job.id)
+    files = model_outputs(plan, tasks)
+    task = next((each for each in tasks if any(output in files for output in each.outputs)), None)
+    return None if task is None or not task.run_id else (task.run_id, files)
 
 
 def _from_outputs(app: App, job: Job, plan: Plan) -> ModelSource | None:
     """Copy the model folder among the outputs beside the run's artifacts, where versions point to."""
     path = plan.project.model.path if plan.project.model else None
-    with app.database.read() as tx:
-        tasks = JobStore(tx).tasks(job.id)
-    files = model_outputs(plan, tasks)
-    task = next((each for each in tasks if any(output in files for output in each.outputs)), None)
-    if path is None or task is None or not task.run_id:
+    made = _made_by(app, job, plan)
+    if path is None or made is None:
         return None
+    run_id, files = made
     folder = f"outputs/{job.id}/{path.strip('/')}"
     for output in files:
         _copy(app, output, f"{folder}/{output.path.removeprefix(path.rstrip('/') + '/')}")
-    return ModelSource(key=folder, run_id=task.run_id)
+    return ModelSource(key=folder, run_id=run_id)
 
 
 def _copy(app: App, output: OutputFile, key: str) -> None:
