@@ -103,7 +103,7 @@ def refusal(message: str) -> ClusterRefused:
             "the quota of the namespace demands a figure that the step does not give",
             why=Why.QUOTA,
             cause=message[:_LONGEST],
-            hint="give `resources: {cpu: ..., memory: ...}` to the step in headway.yaml",
+            hint="give `resources: {cpus: 1, memory: 2Gi}` to the step in headway.yaml",
         )
     if found := _CANNOT.search(message):
         where = f" in the namespace {found['namespace']}" if found["namespace"] else ""

@@ -6,14 +6,22 @@ from typing import Any
 
 from headway.engines.base import Exited, Isolation, Lost
 from headway.engines.kubernetes.documents import ENVIRONMENT, STEP
-from headway.engines.kubernetes.reading import LONGEST, Document, init_statuses, last_words, seconds_of, terminated
+from headway.engines.kubernetes.reading import (
+    LONGEST,
+    Document,
+    condition,
+    init_statuses,
+    last_words,
+    seconds_of,
+    terminated,
+)
 
 NOT_STARTED = 125
 _SETTLES = 3.0  # what arrives a moment later than the object that tells of it
 _KUBELET_PATIENCE = 30.0
 _OWN_DISK = ("Usage of EmptyDir volume", "ephemeral local storage usage exceeds", "exceeds the total limit of")
 _NODE_GONE = frozenset({"NodeLost", "NodeShutdown", "Shutdown", "Terminated", "NodeAffinity"})
-_MEMORY_HINT = "raise `resources: {memory: ...}` of the step in headway.yaml"
+_MEMORY_HINT = "raise `resources: {memory: 8Gi}` of the step in headway.yaml"
 
 
 def ended_now(code: int, reason: str, now: float, *, detail: str = "") -> Exited:
@@ -40,8 +48,8 @@ def end_of_step(pod: Document, now: float, *, is_stopped: bool) -> Exited | Lost
     return Lost(why=f"its container ended with {code} and left no exit record" + (f": {said}" if said else ""))
 
 
-def end_of_pod(pod: Document, now: float, *, is_stopped: bool) -> Exited | Lost | None:
-    """Judge a pod that its node took away, or that went with it."""
+def end_of_pod(pod: Document, now: float, *, is_stopped: bool, heard_at: float = 0.0) -> Exited | Lost | None:
+    """Judge a pod that its node took away, or that went with it; what was heard of just now lives."""
     status = pod.get("status") or {}
     reason, said = str(status.get("reason") or ""), str(status.get("message") or "").strip()[:LONGEST]
     node = str((pod.get("spec") or {}).get("nodeName") or "?")
@@ -51,12 +59,21 @@ def end_of_pod(pod: Document, now: float, *, is_stopped: bool) -> Exited | Lost 
         return Lost(why=f"a more important pod took its place on node {node}")
     if reason in _NODE_GONE:
         return Lost(why=f"node {node} went down ({reason})" + (f": {said}" if said else ""))
+    return _silent_node(pod, node, now, is_stopped=is_stopped, heard_at=heard_at)
+
+
+def _silent_node(pod: Document, node: str, now: float, *, is_stopped: bool, heard_at: float) -> Exited | Lost | None:
+    """Judge a pod whose kubelet says nothing: shall be gone and is not, or is not ready though nothing tests it."""
     deleted = (pod.get("metadata") or {}).get("deletionTimestamp")
-    if not deleted or now - seconds_of(deleted, now) <= _KUBELET_PATIENCE:
+    unready = condition(pod, "Ready", "False") if heard_at else None
+    since = deleted or (unready or {}).get("lastTransitionTime")
+    if not since or now - seconds_of(since, now) <= _KUBELET_PATIENCE or now - heard_at <= _KUBELET_PATIENCE:
         return None
     if is_stopped:
         return ended_now(143, "cancelled", now)
-    return Lost(why=f"node {node} does not answer any more (lost, or cut off); what ran there cannot be seen")
+    if not deleted and terminated(pod, STEP) is not None:
+        return None  # ended, and judged by how
+    return Lost(why=f"node {node} does not answer any more (lost, or cut off), and its pod is not heard of either")
 
 
 def end_of_layout(pod: Document, now: float) -> Exited | None:

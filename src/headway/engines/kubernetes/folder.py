@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 
 from headway.engines.base import Exited, Isolation, Lost
-from headway.engines.delivered import EXIT, LOG, ORDERED, STARTED, STOP
+from headway.engines.delivered import EXIT, HEARD, LOG, ORDERED, STARTED, STOP
 
 CREATED = "job.json"
 VERDICT = "verdict.json"
@@ -101,6 +101,13 @@ class AttemptFolder:
         """Return who runs the code, once somebody does."""
         raw = self._read(STARTED)
         return None if raw is None else msgspec.json.decode(raw, type=Begun)
+
+    def heard_at(self) -> float:
+        """Return when its pod last spoke to the server; 0 when it never did."""
+        try:
+            return (self.path / HEARD).stat().st_mtime
+        except FileNotFoundError:
+            return 0.0
 
     def exit_record(self) -> dict[str, Any] | None:
         """Return the pod's last word."""

@@ -41,6 +41,7 @@ class Facts:
     begun: Begun | None = None
     is_stopped: bool = False
     created_at: float = 0.0
+    heard_at: float = 0.0  # when the pod last spoke to the server; 0 = never
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,7 +62,7 @@ def judge(facts: Facts, now: float, options: KubernetesOptions) -> Exited | Lost
         return _without_pod(facts, now, options)
     pod = max(facts.pods, key=lambda each: str(each["metadata"].get("creationTimestamp", "")))
     return (
-        end_of_pod(pod, now, is_stopped=facts.is_stopped)
+        end_of_pod(pod, now, is_stopped=facts.is_stopped, heard_at=facts.heard_at)
         or end_of_layout(pod, now)
         or end_of_step(pod, now, is_stopped=facts.is_stopped)
         or _not_begun(pod, facts, now, options)
@@ -75,8 +76,8 @@ def _running(facts: Facts, begun: Begun, now: float) -> Exited | Lost | Waits:
             return ended_now(143, "cancelled", now)
         where = f" on node {begun.node}" if begun.node else ""
         return Lost(why=f"its pod{where} is gone and left no exit record: somebody deleted it, or its node was removed")
-    stopped = facts.is_stopped
-    return end_of_pod(pod, now, is_stopped=stopped) or end_of_step(pod, now, is_stopped=stopped) or Waits()
+    gone = end_of_pod(pod, now, is_stopped=facts.is_stopped, heard_at=facts.heard_at)
+    return gone or end_of_step(pod, now, is_stopped=facts.is_stopped) or Waits()
 
 
 def _deadline(facts: Facts, now: float) -> Exited:

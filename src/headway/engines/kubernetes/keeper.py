@@ -220,6 +220,7 @@ class Keeper:
             begun=folder.begun(),
             is_stopped=folder.is_stopped,
             created_at=created.created_at,
+            heard_at=folder.heard_at(),
         )
         found = judge(facts, time.time(), self._options)
         if isinstance(found, Waits):
