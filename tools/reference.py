@@ -473,11 +473,13 @@ def _mlflow() -> str:
         "## Not there",
         "These families answer 501 with a JSON error that names them, never 404 or 500. A test walks every route of "
         "the installed MLflow's server and finds it above or here. The words stand below `/api/2.0/mlflow/`, "
-        "`/api/3.0/mlflow/` and their `/ajax-api/` twins; `/v1/traces`, `/graphql` and `/gateway/` answer so as well.",
+        "`/api/3.0/mlflow/` and their `/ajax-api/` twins; `/v1/traces` and `/gateway/` answer so as well.",
         _table(("Family", "Below"), absent),
         "Multipart and presigned transfers are refused as MLflow's server refuses them where it keeps the artifacts "
         "itself; the client then sends whole files through the proxy. MLflow's client keeps prompts as registered "
-        "models: those routes take them, and hide them from ordinary searches.",
+        "models: those routes take them, and hide them from ordinary searches. `/graphql` answers what MLflow's page "
+        "of a run asks: an experiment, a run with its experiment and versions, runs, histories, files, datasets and "
+        "versions, each with the rights of its route; it has no introspection.",
         "## On purpose different",
         "The conformance suite (`make conformance`) holds the same clauses against MLflow's server and this one. Where "
         "this one departs on purpose, the suite says why and expects it:",

@@ -46,7 +46,6 @@ FAMILIES = [
     ("CVE-2025-52967", "POST", AJAX + "gateway-proxy?gateway_path=http://{TRAP}/"),
     ("CVE-2026-2393", "POST", REST + "webhooks"),
     ("CVE-2026-64849", "POST", REST + "webhooks/1/test"),
-    ("CVE-2025-0453", "POST", "/graphql"),
     ("CVE-2023-6709", "POST", AJAX + "runs/create-promptlab-run"),
     ("CVE-2023-6014", "POST", REST + "users/create"),
     ("CVE-2025-1474", "POST", REST + "users/create"),
@@ -64,8 +63,7 @@ WEBHOOKS = [
 def test_a_family_that_is_not_there_is_behind_the_same_door(
     site: Site, told: Record, advisory: str, method: str, path: str
 ) -> None:
-    document = "query { " + " ".join(f"a{i}: mlflowGetRun(input: {{runId: 1}}) {{ id }}" for i in range(1000)) + " }"
-    body = {"username": "evil", "password": "", "query": document, "url": "http://{TRAP}/"}
+    body = {"username": "evil", "password": "", "url": "http://{TRAP}/"}
     form = {"Content-Type": "application/x-www-form-urlencoded", "Origin": "https://evil.example"}
     told(advisory, f"{method} {path} without login", site.ask(method, path, body, who=""), 401, 303, 404, 405)
     told(advisory, f"{method} {path}", site.ask(method, path, body), 404, 405, 501)

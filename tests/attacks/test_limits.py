@@ -70,6 +70,46 @@ def test_a_bomb_in_gzip_is_never_opened(site: Site, told: Record) -> None:
         told("ours: limits", f"a bomb in {kind}", answer, 400, 415, only=site.memory() - before < 50_000_000)
 
 
+# --- documents that ask for much ---
+
+ONE = '{ mlflowGetRun(input: {runId: "{RUN}"}) { run { info { runId } } } }'
+RUNS = '{ mlflowSearchRuns(input: {experimentIds: ["0"], maxResults: 50000}) { runs { %s } } }'
+DOUBLING = " ".join(f"fragment F{i} on Query {{ ...F{i + 1} ...F{i + 1} }}" for i in range(500))
+NESTED = " ".join(f"fragment F{i} on Query {'{ ...' * 30} {{ ...F{i + 1} {'}' * 31}" for i in range(200))
+DOCUMENTS = [
+    ("a thousand queries", "{" + "".join(f"a{i}:" + ONE[1:-1] for i in range(1000)) + "}"),
+    ("eleven queries", "{" + "".join(f"a{i}:" + ONE[1:-1] for i in range(11)) + "}"),
+    ("a thousand aliases of a run", RUNS % " ".join(f"a{i}: experiment {{ name }}" for i in range(1000))),
+    ("a thousand fields of a run", RUNS % ("info { runId } " * 1000)),
+    ("fragments that double", "{ ...F0 } " + DOUBLING + " fragment F500 on Query { nothing }"),
+    ("fragments in a circle", "{ ...A } fragment A on Query { ...B } fragment B on Query { ...A nothing }"),
+    (
+        "a circle through fields",
+        RUNS % "...A" + " fragment A on MlflowRunExtension { experiment { ...A } data { ...A } }",
+    ),
+    ("fragments 200 deep", "{ ...F0 } " + NESTED),
+    ("1e5 levels", "{ a " * 100_000),
+    ("40 levels of lists", "{ mlflowGetRun(input: " + "[" * 1_000 + "]" * 1_000 + ") { run { info { runId } } } }"),
+    ("a number of 1e4 digits", "{ mlflowGetRun(input: {runId: " + "9" * 10_000 + "}) { run { info { runId } } } }"),
+    ("a million brackets", "{" * 900_000),
+    ("a string without an end", '{ test(inputString: "' + "\\" * 20_000),
+    ("a default of itself", "query q($a: A = {a: $a}) { mlflowGetRun(input: $a) { run { info { runId } } } }"),
+    ("NUL", '{ mlflowSearchRuns(input: {experimentIds: ["0"], filter: "\\u0000"}) { runs { info { runId } } } }'),
+    ("half a surrogate", '{ test(inputString: "\\ud800") { output } }'),
+    ("what there is to ask", "{ __schema { types { name fields { name type { name } } } } }"),
+]
+
+
+@pytest.mark.parametrize("case", DOCUMENTS, ids=[each[0] for each in DOCUMENTS])
+def test_a_document(site: Site, told: Record, case: tuple[str, str]) -> None:
+    shown, document = case
+    began = time.monotonic()
+    answer = site.ask("POST", "/graphql", {"query": document})
+    took = time.monotonic() - began
+    refused = answer.status == 400 or b'"errors":["' in answer.body
+    told("CVE-2025-0453", f"a GraphQL document with {shown}", answer, 200, 400, only=refused and took < 5)
+
+
 # --- heads ---
 
 HEADS: list[tuple[str, bytes, set[int]]] = [

@@ -17,12 +17,17 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
+from typing import Any
+
+import msgspec
 
 from headway.api.mlflow import registry_search
-from headway.api.mlflow.decode import Decoder
-from headway.api.mlflow.route import Call, Route
+from headway.api.mlflow.decode import Decoder, plain_object
+from headway.api.mlflow.graph_run import answered
+from headway.api.mlflow.route import Call, Route, StreamCall
 from headway.api.mlflow.table import ROUTES
 from headway.auth.authenticate import Authenticator
+from headway.blobs.folder import FolderStore
 from headway.blobs.keys import checked_key, decoded_key, joined_key
 from headway.clock import SystemClock
 from headway.commands.grammar import format_command, has_command, parse_comment
@@ -232,6 +237,32 @@ def answers(data: bytes) -> None:
         route.answer(Call(principal=principal, store=store, path=path), message)
 
 
+@cache
+def _graph_call() -> StreamCall:
+    folder = Path(tempfile.mkdtemp(prefix="headway-fuzz-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    nobody: Any = None  # a query is not written, and has no connection of its own
+    return StreamCall(
+        principal=Authenticator(_database(), SystemClock(), mode="none").authenticate(None),
+        path={},
+        scope=nobody,
+        receive=nobody,
+        send=nobody,
+        database=_database(),
+        writer=nobody,
+        blobs=FolderStore(folder),
+    )
+
+
+def documents(data: bytes) -> None:
+    """GraphQL with its variables, down to the answer, which is JSON."""
+    query, variables, name = _pieces(data, 3)
+    with refused():
+        found = answered(_graph_call(), query, plain_object(variables.encode()), name)
+        assert set(found) == {"data", "errors"}
+        msgspec.json.encode(found)
+
+
 def comments(data: bytes) -> None:
     """Comments of anybody; a command that was understood is understood again from its own spelling."""
     text = _pieces(data, 1)[0]
@@ -262,6 +293,18 @@ def hooks(data: bytes) -> None:
 TARGETS: dict[str, Callable[[bytes], None]] = {
     each.__name__: each
     for each in (
-        *(search_runs, search_others, page_tokens, keys, sources, messages, answers, comments, configs, hooks),
+        *(
+            search_runs,
+            search_others,
+            page_tokens,
+            keys,
+            sources,
+            messages,
+            answers,
+            documents,
+            comments,
+            configs,
+            hooks,
+        ),
     )
 }

@@ -60,6 +60,17 @@ class Request:
         return replace(self, body=self.body | more)
 
 
+GRAPH = {
+    "mlflowGetRun": "run { info { runName } data { tags { value } } experiment { name } modelVersions { name } }",
+    "mlflowGetExperiment": "experiment { name }",
+    "mlflowSearchRuns": "runs { info { runName } experiment { name } modelVersions { name } }",
+    "mlflowSearchDatasets": "datasetSummaries { name }",
+    "mlflowGetMetricHistoryBulkInterval": "metrics { value }",
+    "mlflowListArtifacts": "rootUri files { path }",
+    "mlflowSearchModelVersions": "modelVersions { name source }",
+}
+
+
 def requests(of: Things) -> list[Request]:
     """Every route that is given the name of a thing, with every way to name it."""
     run, exp, model = {"run_id": of.run}, {"experiment_id": of.exp}, {"name": of.model}
@@ -72,7 +83,28 @@ def requests(of: Things) -> list[Request]:
     def get(path: str, body: dict[str, Any], **more: Any) -> Request:
         return Request(method="GET", path=API + path, body=body, **more)
 
+    def graph(field: str, **asked: Any) -> Request:
+        below = GRAPH[field]
+        kind = "mutation" if field == "mlflowSearchDatasets" else "query"
+        query = f"{kind} Q($asked: {field[0].upper()}{field[1:]}Input!) {{ {field}(input: $asked) {{ {below} }} }}"
+        body = {"query": query, "variables": {"asked": asked}}
+        return Request(method="POST", path="/graphql", body=body, hides=False)
+
     return [
+        graph("mlflowGetRun", runId=of.run),
+        graph("mlflowGetRun", runUuid=of.run),
+        graph("mlflowGetExperiment", experimentId=of.exp),
+        graph("mlflowSearchRuns", experimentIds=[of.exp]),
+        graph("mlflowSearchDatasets", experimentIds=[of.exp]),
+        graph("mlflowGetMetricHistoryBulkInterval", runIds=[of.run], metricKey="loss"),
+        graph("mlflowListArtifacts", runId=of.run),
+        graph("mlflowSearchModelVersions", filter=f"run_id = '{of.run}'"),
+        Request(
+            method="GET",
+            path="/graphql",
+            body={"query": f'{{ mlflowGetRun(input: {{runId: "{of.run}"}}) {{ {GRAPH["mlflowGetRun"]} }} }}'},
+            hides=False,
+        ),
         post("runs/create", exp),
         get("runs/get", run),
         get("runs/get", {"run_uuid": of.run}),

@@ -62,7 +62,6 @@ def test_every_route_of_mlflow_is_served_or_says_501(http: httpx.Client, routes:
 @pytest.mark.parametrize(
     ("method", "path"),
     [
-        ("POST", "/graphql"),
         ("POST", "/v1/traces"),
         ("GET", "/api/3.0/mlflow/traces/tr-1"),
         ("POST", "/api/2.0/mlflow/traces"),

@@ -107,6 +107,28 @@ def test_it_starts_children_that_it_may_write(world: World) -> None:
     )
 
 
+def test_what_it_asks_in_graphql_ends_at_its_experiment(world: World) -> None:
+    def found(field: str, asked: str, below: str) -> tuple[Any, Any]:
+        query = f"{{ {field}(input: {{{asked}}}) {{ {below} }} }}"
+        headers = {"authorization": f"Bearer {world.token}"}
+        answer = httpx.post(world.live.uri + "/graphql", json={"query": query}, headers=headers, timeout=60).json()
+        return answer["data"][field], answer["errors"]
+
+    run = "run { info { experimentId } experiment { name } }"
+    mine = {"run": {"info": {"experimentId": world.exp}, "experiment": {"name": "mine"}}}
+    for each in (world.own, world.other):  # it may read what is in its experiment
+        assert found("mlflowGetRun", f'runId: "{each}"', run) == (mine, None)
+    for field, asked, below in (
+        ("mlflowGetRun", f'runId: "{world.elsewhere}"', run),
+        ("mlflowListArtifacts", f'runId: "{world.elsewhere}"', "rootUri"),
+        ("mlflowGetExperiment", 'experimentId: "0"', "experiment { name }"),
+        ("mlflowGetMetricHistoryBulkInterval", f'runIds: ["{world.elsewhere}"], metricKey: "m"', "metrics { value }"),
+    ):
+        data, errors = found(field, asked, below)
+        assert (data, len(errors)) == (None, 1), field
+    assert found("mlflowSearchRuns", 'experimentIds: ["0"]', "runs { info { runId } }") == ({"runs": []}, None)
+
+
 def test_a_run_without_a_parent_becomes_its_child(world: World) -> None:
     made = world.ask(world.token, "POST", "runs/create", experiment_id=world.exp).json()["run"]
     assert {"key": "mlflow.parentRunId", "value": world.own} in made["data"]["tags"]

@@ -20,7 +20,6 @@ FAMILIES = {
     "review queues": "review-queues label-schemas issues sessions",
     "jobs": "jobs",
     "skills and MCP servers": "mcp-servers skills mcp",
-    "GraphQL": "graphql",
     "multipart uploads": "mpu",
     "presigned addresses": "presigned*",
 }
@@ -31,7 +30,6 @@ _WORDS = {
 _PREFIX = re.compile(r"/(?:ajax-)?api/[23]\.0/(?:mlflow(?:-artifacts)?/)?(?:artifacts/(?=presigned))?([\w-]+)")
 _OTHER = {
     "/v1/traces": "traces",
-    "/graphql": "GraphQL",
     "/ajax-api/2.0/mlflow/runs/create-promptlab-run": "prompts",
 }
 

@@ -388,6 +388,7 @@ GUARDS: dict[str, Callable[[Asked, Any], str | None]] = {
 # --- what streams: a field of the query, or the path, names it; a bare key is looked at where it is used ----
 
 _BY_KEY = "key"
+_BY_FIELD = "field"  # each field is admitted as the route that answers it
 STREAMS: dict[str, str] = {
     "mlflow-artifacts/artifacts/{path:path}": _BY_KEY,
     "mlflow-artifacts/artifacts": _BY_KEY,
@@ -395,6 +396,7 @@ STREAMS: dict[str, str] = {
     "mlflow-artifacts/mpu/complete/{path:path}": _BY_KEY,
     "mlflow-artifacts/mpu/abort/{path:path}": _BY_KEY,
     "mlflow-artifacts/presigned/{path:path}": _BY_KEY,  # never offered
+    "/graphql": _BY_FIELD,
     "artifacts/list": "run",
     "/get-artifact": "run",
     "upload-artifact": "run",

@@ -25,7 +25,7 @@ from headway.api.mlflow.errors import UnknownPath, error_answer
 from headway.api.mlflow.probes import SPOKEN_VERSION
 from headway.api.mlflow.route import Access, Call, Route, StreamCall, StreamRoute
 from headway.api.mlflow.runs import Found
-from headway.api.mlflow.streams import off_loop, query_of
+from headway.api.mlflow.streams import check_json_type, header_of, off_loop, query_of
 from headway.api.mlflow.table import ROUTES
 from headway.auth.model import Principal, Role
 from headway.errors import HeadwayError, NotThereYet, TooLarge, Unreachable, UsageError
@@ -100,7 +100,7 @@ class MlflowWire:
                 bound = self._find(scope["method"], path)
             except HeadwayError:
                 # Strangers do not learn which routes there are.
-                self._authenticator.authenticate(_header(scope, b"authorization"))
+                self._authenticator.authenticate(header_of(scope, b"authorization"))
                 raise
             principal = self._principal(bound.route, scope)
             if isinstance(bound.route, StreamRoute):
@@ -136,7 +136,7 @@ class MlflowWire:
     def _principal(self, route: Route | StreamRoute, scope: Any) -> Principal:
         if route.access is Access.OPEN:
             return _NOBODY
-        principal = self._authenticator.authenticate(_header(scope, b"authorization"))
+        principal = self._authenticator.authenticate(header_of(scope, b"authorization"))
         check_access(principal, route.access)
         return principal
 
@@ -147,10 +147,10 @@ class MlflowWire:
         if scope["method"] in _BODYLESS:
             message = decoder.query(scope["query_string"])
         else:
-            _check_content_type(scope)
+            check_json_type(scope)
             message = decoder.body(await _body(scope, receive, route.max_bytes))
         if route.is_write:
-            key = _header(scope, b"idempotency-key") or ""
+            key = header_of(scope, b"idempotency-key") or ""
 
             def write(store: RunStore) -> bytes:
                 store.actor = principal.user
@@ -264,27 +264,8 @@ def _makes_one(route: Route) -> bool:
     return route.method == "POST" and route.path.endswith(_MADE_ONCE)
 
 
-def _header(scope: Any, name: bytes) -> str | None:
-    for key, value in scope["headers"]:
-        if key == name:
-            text: str = value.decode("latin-1")
-            return text
-    return None
-
-
-def _check_content_type(scope: Any) -> None:
-    # A browser sends text/plain and forms across sites without asking; JSON it does not, nor DELETE or PATCH at all.
-    if scope["method"] in ("DELETE", "PATCH"):
-        return
-    given = _header(scope, b"content-type")
-    if given is None:
-        raise UsageError("Bad Request. Content-Type header is missing.")
-    if given.partition(";")[0].strip().lower() != "application/json":
-        raise UsageError("Bad Request. Content-Type must be one of ['application/json'].")
-
-
 async def _body(scope: Any, receive: Receive, limit: int) -> bytes:
-    length = _header(scope, b"content-length")
+    length = header_of(scope, b"content-length")
     if length is not None and length.isdigit() and int(length) > limit:
         raise _too_big(int(length), limit)
     message = await receive()

@@ -205,28 +205,30 @@ def _kept(location: str) -> str:
 
 async def _list_run(call: StreamCall) -> None:
     query = query_of(call)
+    await send_json(call, await off_loop(lambda: files_of_run(call, query)))
+
+
+def files_of_run(call: StreamCall, query: dict[str, str]) -> dict[str, Any]:
+    """Return the files in a folder of a run; it blocks."""
     run_id = query.get("run_id") or query.get("run_uuid") or ""
     if not run_id:
         raise _missing("run_id")
-    await _send_listing(call, query.get("path", ""), lambda tx: _run_root(tx, run_id))
+    return _files(call, query.get("path", ""), lambda tx: _run_root(tx, run_id))
 
 
 async def _list_model(call: StreamCall) -> None:
     path = query_of(call).get("artifact_directory_path", "")
-    await _send_listing(call, path, lambda tx: _model_root(tx, call.path["model_id"]))
+    model_id = call.path["model_id"]
+    await send_json(call, await off_loop(lambda: _files(call, path, lambda tx: _model_root(tx, model_id))))
 
 
-async def _send_listing(call: StreamCall, path: str, find: Callable[[Connection], tuple[str, str]]) -> None:
+def _files(call: StreamCall, path: str, find: Callable[[Connection], tuple[str, str]]) -> dict[str, Any]:
     folder = _folder(path)
-
-    def work() -> dict[str, Any]:
-        with call.database.read() as tx:
-            location, root = find(tx)
-            check_may_read(tx, call.principal, root)
-        files = listing(call.blobs, root, folder)
-        return {"root_uri": location, **({"files": files} if files else {})}
-
-    await send_json(call, await off_loop(work))
+    with call.database.read() as tx:
+        location, root = find(tx)
+        check_may_read(tx, call.principal, root)
+    files = listing(call.blobs, root, folder)
+    return {"root_uri": location, **({"files": files} if files else {})}
 
 
 async def _get_of_run(call: StreamCall) -> None:

@@ -68,6 +68,27 @@ def query_of(call: StreamCall) -> dict[str, str]:
     return {name: values[0] for name, values in found.items()}
 
 
+def header_of(scope: Any, name: bytes) -> str | None:
+    """Return a header of a request; None where it is left out."""
+    for key, value in scope["headers"]:
+        if key == name:
+            text: str = value.decode("latin-1")
+            return text
+    return None
+
+
+def check_json_type(scope: Any) -> None:
+    """Refuse a body that is not said to be JSON."""
+    # A browser sends text/plain and forms across sites without asking; JSON it does not, nor DELETE or PATCH at all.
+    if scope["method"] in ("DELETE", "PATCH"):
+        return
+    given = header_of(scope, b"content-type")
+    if given is None:
+        raise UsageError("Bad Request. Content-Type header is missing.")
+    if given.partition(";")[0].strip().lower() != "application/json":
+        raise UsageError("Bad Request. Content-Type must be one of ['application/json'].")
+
+
 async def send_json(call: StreamCall, answer: Any) -> None:
     """Send one JSON body."""
     body = msgspec.json.encode(answer)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from headway.api.mlflow import (
     artifacts,
     experiments,
+    graph_route,
     history,
     log,
     models,
@@ -27,4 +28,5 @@ ROUTES: tuple[Route | StreamRoute, ...] = (
     *models.ROUTES,
     *artifacts.ROUTES,
     *presigned.ROUTES,
+    *graph_route.ROUTES,
 )
