@@ -189,7 +189,7 @@ kubernetes-node: $(UV) ## build the programs and images of the tests' Kubernetes
 	tests/infra/kubernetes/images
 
 test-kubernetes: setup-dev ## the engine, the target and their outages on a real Kubernetes of one node, installed and started here
-	tools/with-kubernetes $(BIN)/python -m pytest -q tests/kubernetes
+	tools/with-kubernetes $(BIN)/python -m pytest -q $(AGAIN) tests/kubernetes
 
 demo-kubernetes: setup-dev ## the whole story of `make demo` with every step and endpoint a pod on that Kubernetes
 	tools/with-kubernetes $(BIN)/python examples/demo_kubernetes.py

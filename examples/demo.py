@@ -107,7 +107,7 @@ def propose(name: str, branch: str) -> None:
     git("checkout", "-q", "main")
 
 
-def wait(what: str, look: Callable[[], Any], *, seconds: float = 240) -> Any:
+def wait(what: str, look: Callable[[], Any], *, seconds: float = 600) -> Any:
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
         found = look()

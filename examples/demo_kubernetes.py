@@ -6,12 +6,15 @@ here to prepare it is what docs/how-to/kubernetes.md asks of whoever runs a clus
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import os
 import re
+import shutil
 import socket
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -27,8 +30,8 @@ def free_port(host: str) -> int:
         return int(probe.getsockname()[1])
 
 
-def kubectl(*words: str) -> str:
-    return subprocess.run([KUBECTL, *words], check=True, capture_output=True, text=True).stdout
+def kubectl(*words: str | Path, text: str | None = None) -> str:
+    return subprocess.run([KUBECTL, *words], check=True, input=text, stdout=subprocess.PIPE, text=True).stdout
 
 
 def elsewhere(project: Path) -> None:
@@ -46,20 +49,36 @@ def elsewhere(project: Path) -> None:
     lock.write_text(pinned.sub(line, lock.read_text()))
 
 
+def account(kubeconfig: Path) -> None:
+    """Namespaces and rights as Headway prints them, and a kubeconfig of the server's account: it has no more."""
+    argv = [Path(sys.executable).with_name("headway"), "kubernetes", "manifests", "namespaces", "rbac"]
+    documents = subprocess.run([*argv, "--namespace", NAMESPACE], check=True, stdout=subprocess.PIPE, text=True)
+    print(kubectl("apply", "-f", "-", text=documents.stdout))
+    server = ("--namespace", "headway")
+    kubectl("create", "serviceaccount", "headway-server", *server)
+    while not (secret := kubectl("get", "serviceaccount", "headway-server", *server, "-o", "jsonpath={.secrets[0].name}")):
+        time.sleep(0.1)
+    token = kubectl("get", "secret", secret, *server, "-o", "jsonpath={.data.token}")
+    shutil.copy(os.environ["KUBECONFIG"], kubeconfig)
+    theirs = ("config", "--kubeconfig", kubeconfig)
+    kubectl(*theirs, "set-credentials", "headway", f"--token={base64.b64decode(token).decode()}")
+    kubectl(*theirs, "set-context", "--current", "--user=headway")
+
+
 def prepare(host: str, port: int) -> None:
-    """A namespace with the rights of deploy/kubernetes, and the server's settings."""
-    kubectl("create", "namespace", NAMESPACE)
+    """The server's account in the cluster, and the server's settings."""
     room = Path(os.environ.get("HEADWAY_DEMO", ROOT / ".demo-kubernetes"))
     cache = room / "cache"  # a folder of the node, which is this machine; elsewhere a claim that many nodes may mount
     cache.mkdir(parents=True, exist_ok=True)
     os.chown(cache, 10001, 10001)  # whom the image runs as
+    account(room / "server.kubeconfig")
     os.environ.update(
         HEADWAY_DEMO=str(room),
         HEADWAY_PUBLIC_URL="https://headway.example.com",  # where a server of yours has a proxy that speaks TLS
         HEADWAY_KUBERNETES_NAMESPACES=NAMESPACE,
         HEADWAY_KUBERNETES_IMAGE="localhost/headway:test",
         HEADWAY_KUBERNETES_SERVER_URL=f"http://{host}:{port}",
-        HEADWAY_KUBERNETES_KUBECONFIG=os.environ["KUBECONFIG"],
+        HEADWAY_KUBERNETES_KUBECONFIG=str(room / "server.kubeconfig"),
         HEADWAY_KUBERNETES_CACHE=f"host:{cache}",
         HEADWAY_KUBERNETES_PROXY=os.environ["HEADWAY_TEST_PROXY"],
         HEADWAY_KUBERNETES_NO_PROXY=host,
