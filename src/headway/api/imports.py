@@ -23,6 +23,7 @@ from headway.errors import NotFound
 from headway.registry.digest import walk
 from headway.registry.folders import key_of, run_location
 from headway.registry.logged import LoggedModelStore
+from headway.registry.rows import count_versions
 from headway.registry.store import RegistryStore
 from headway.registry.take_over import take_logged_model, take_model
 from headway.tracking.moved import (
@@ -126,7 +127,8 @@ def counts(call: Call) -> Here:
         runs = count_runs(RunStore(tx).link, asked.runs)
         places = {each.run_id: run_location(tx, each.run_id) for each in runs} if asked.with_files else {}
         logged = {each: _logged_place(tx, each) for each in asked.logged_models}
-        versions = {name: len(RegistryStore(tx).versions(name)) for name in asked.models if _is_model(tx, name)}
+        found = count_versions(tx, asked.models)
+        versions = {name: found.get(name, 0) for name in asked.models if _is_model(tx, name)}
     if asked.with_files:
         sizes = {run_id: _size(call.app.artifacts, place or "") for run_id, place in places.items()}
         runs = [replace(each, files=sizes[each.run_id][0], bytes=sizes[each.run_id][1]) for each in runs]

@@ -10,22 +10,18 @@ from sqlalchemy import select
 from headway.api.answers import Call, WholeNumber
 from headway.auth.visible import in_sight
 from headway.db import schema
-from headway.registry.model import ModelVersion
+from headway.registry.rows import count_versions, read_models
 from headway.registry.store import RegistryStore
 
 
 def list_models(call: Call) -> Any:
     """Return every model with its newest version."""
     with call.app.database.read() as tx:
-        store = RegistryStore(tx, call.app.clock)
         model = schema.registered_model.c
         seen = in_sight(call.principal, model.project)
-        names = tx.execute(select(model.name).where(*seen).order_by(model.name)).scalars()
-        return [_summary(name, sorted(store.versions(name), key=lambda each: each.number)) for name in names]
-
-
-def _summary(name: str, versions: list[ModelVersion]) -> dict[str, Any]:
-    return {"name": name, "versions": len(versions), "latest": versions[-1] if versions else None}
+        found = read_models(tx, select(schema.registered_model).where(*seen).order_by(model.name))
+        counts = count_versions(tx, [each.name for each in found])
+    return [{"name": each.name, "versions": counts.get(each.name, 0), "latest": each.newest} for each in found]
 
 
 def show(call: Call) -> Any:

@@ -74,6 +74,11 @@ class RegisteredModel:
     latest: tuple[ModelVersion, ...] = ()  # the newest of each stage
 
     @property
+    def newest(self) -> ModelVersion | None:
+        """The version of the highest number, whatever its stage."""
+        return max(self.latest, key=lambda each: each.number, default=None)
+
+    @property
     def is_prompt(self) -> bool:
         """Whether MLflow's client keeps a prompt here instead of a model."""
         return self.tags.get(PROMPT_TAG, "").lower() == "true"

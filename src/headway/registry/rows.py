@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
-from sqlalchemy import func, select
+from sqlalchemy import and_, func, or_, select
 
 from headway.db import schema
 from headway.registry.model import STAGES, Lineage, ModelVersion, RegisteredModel
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Connection, Row, Select
 
+T = TypeVar("T", str, tuple[str, int])
 _AT_ONCE = 500  # names in one IN list
 
 version = schema.model_version
@@ -27,8 +28,8 @@ alias = schema.model_alias
 def read_versions(tx: Connection, query: Select[Any]) -> tuple[ModelVersion, ...]:
     """Return the versions that a `select(model_version)` finds, in its order."""
     rows = tx.execute(query).all()
-    names = {row.model for row in rows}
-    tags, aliases = _tags(tx, names, of_versions=True), _aliases(tx, names)
+    tags = _tags(tx, [(row.model, row.number) for row in rows])
+    aliases = _aliases(tx, {row.model for row in rows})
     return tuple(_version(row, tags[row.model, row.number], aliases[row.model]) for row in rows)
 
 
@@ -36,7 +37,7 @@ def read_models(tx: Connection, query: Select[Any]) -> tuple[RegisteredModel, ..
     """Return the models that a `select(registered_model)` finds, in its order."""
     rows = tx.execute(query).all()
     names = {row.name for row in rows}
-    tags, aliases = _tags(tx, names, of_versions=False), _aliases(tx, names)
+    tags, aliases = _tags(tx, [(name, 0) for name in names]), _aliases(tx, names)
     newest = newest_by_stage(tx, names)
     return tuple(
         RegisteredModel(
@@ -97,11 +98,25 @@ def _version(row: Row[Any], tags: dict[str, str], aliases: dict[str, int]) -> Mo
     )
 
 
-def _tags(tx: Connection, names: Iterable[str], *, of_versions: bool) -> dict[tuple[str, int], dict[str, str]]:
-    found: dict[tuple[str, int], dict[str, str]] = defaultdict(dict)
-    which = tag.c.number > 0 if of_versions else tag.c.number == 0
+def count_versions(tx: Connection, names: Iterable[str]) -> dict[str, int]:
+    """Return how many versions each of these models has; none for one without any."""
+    found: dict[str, int] = {}
     for some in _batches(names):
-        for row in tx.execute(select(tag).where(tag.c.model.in_(some), which).order_by(tag.c.key)):
+        query = select(version.c.model, func.count()).where(version.c.model.in_(some)).group_by(version.c.model)
+        found.update(tx.execute(query).tuples())
+    return found
+
+
+def _tags(tx: Connection, whose: Iterable[tuple[str, int]]) -> dict[tuple[str, int], dict[str, str]]:
+    """Return the tags of exactly these versions (of models: number 0); a model may have thousands of others."""
+    found: dict[tuple[str, int], dict[str, str]] = defaultdict(dict)
+    for some in _batches(whose):
+        numbers: dict[str, list[int]] = defaultdict(list)
+        for name, number in some:
+            numbers[name].append(number)
+        # Each by the index; SQLite walks the whole table for pairs in a list.
+        mine = or_(*(and_(tag.c.model == name, tag.c.number.in_(own)) for name, own in numbers.items()))
+        for row in tx.execute(select(tag).where(mine).order_by(tag.c.key)):
             found[row.model, row.number][row.key] = row.value
     return found
 
@@ -114,7 +129,7 @@ def _aliases(tx: Connection, names: Iterable[str]) -> dict[str, dict[str, int]]:
     return found
 
 
-def _batches(names: Iterable[str]) -> Iterator[Sequence[str]]:
+def _batches(names: Iterable[T]) -> Iterator[Sequence[T]]:
     listed = sorted(names)
     for start in range(0, len(listed), _AT_ONCE):
         yield listed[start : start + _AT_ONCE]

@@ -20,7 +20,7 @@ from headway.tracking.location import below
 from headway.tracking.moved import MovedIn, MovedLoggedModel, MovedModel, MovedVersion
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterator
 
     from sqlalchemy import Connection
 
@@ -196,12 +196,6 @@ def _take_aliases(tx: Connection, moved: MovedModel, *, actor: str) -> Iterator[
             raise
         except HeadwayError as error:
             yield _refused(f"{moved.name}@{alias}", error)
-
-
-def count_versions(tx: Connection, names: Iterable[str]) -> dict[str, int]:
-    """Return how many versions these models have here."""
-    store = RegistryStore(tx)
-    return {name: len(store.versions(name)) for name in names}
 
 
 def _refused(what: str, error: HeadwayError) -> MovedIn:

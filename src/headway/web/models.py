@@ -12,6 +12,7 @@ from headway.db import schema
 from headway.jobs.model import Job
 from headway.jobs.store import JobStore
 from headway.registry.model import ModelVersion
+from headway.registry.rows import count_versions, read_models
 from headway.registry.store import RegistryStore
 from headway.serving.model import Release
 from headway.serving.store import DeploymentStore, KeptDeployment, ReleaseStore
@@ -43,22 +44,15 @@ class Version:
 def list_models(visit: Visit) -> Response:
     """Show every model with its newest version and what serves."""
     with visit.app.database.read() as tx:
-        store = RegistryStore(tx, visit.app.clock)
-        model = schema.registered_model.c
-        seen = in_sight(visit.principal, model.project)
-        names = list(tx.execute(select(model.name).where(*seen).order_by(model.name).limit(MOST + 1)).scalars())
-        found = [(store.get_model(name), list(store.versions(name))) for name in names[:MOST]]
+        table = schema.registered_model
+        seen = in_sight(visit.principal, table.c.project)
+        found = read_models(tx, select(table).where(*seen).order_by(table.c.name).limit(MOST + 1))
+        counts = count_versions(tx, [each.name for each in found])
         deployments = _deployments(visit, tx)
     rows = [
-        (
-            model,
-            max(versions, key=lambda each: each.number, default=None),
-            len(versions),
-            _places(deployments, model.name),
-        )
-        for model, versions in found
+        (model, model.newest, counts.get(model.name, 0), _places(deployments, model.name)) for model in found[:MOST]
     ]
-    return visit.page("models.html", rows=rows, is_cut=len(names) > MOST)
+    return visit.page("models.html", rows=rows, is_cut=len(found) > MOST)
 
 
 def _places(deployments: list[KeptDeployment], model: str) -> list[tuple[int, Serves]]:

@@ -1,0 +1,64 @@
+"""What reading one version costs: nothing that grows with the model's other versions."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+from sqlalchemy import Connection, event
+
+from headway.registry.rows import count_versions
+from headway.registry.store import RegistryStore
+
+
+@contextmanager
+def _said(tx: Connection) -> Iterator[list[tuple[str, Any]]]:
+    told: list[tuple[str, Any]] = []
+
+    def hear(_connection: Any, _cursor: Any, statement: str, parameters: Any, *_: Any) -> None:
+        told.append((statement, parameters))
+
+    event.listen(tx, "before_cursor_execute", hear)
+    try:
+        yield told
+    finally:
+        event.remove(tx, "before_cursor_execute", hear)
+
+
+def test_a_version_is_read_with_its_own_tags_only(tx: Connection) -> None:
+    """A model of a thousand versions: each answer read all their tags, and moving it in took minutes."""
+    if tx.dialect.name != "sqlite":
+        pytest.skip("the plan is SQLite's")
+    store = RegistryStore(tx)
+    store.create_model("m", tags={"of": "the model"})
+    for number in range(1, 6):
+        store.create_version("m", source=f"0/{number}", tags={"number": str(number)})
+    with _said(tx) as told:
+        found = [store.get_version("m", 3), *store.versions("m", limit=2)]
+        assert store.get_model("m").tags == {"of": "the model"}
+    assert [(each.number, each.tags) for each in found] == [
+        (3, {"number": "3"}),
+        (5, {"number": "5"}),
+        (4, {"number": "4"}),
+    ]
+    asked = [(statement, values) for statement, values in told if "FROM registry_tag" in statement]
+    assert asked
+    for statement, values in asked:
+        plan = tx.exec_driver_sql(f"explain query plan {statement}", values).all()
+        assert not [row for row in plan if "SCAN" in str(row)], plan
+        assert [row for row in plan if "model=? AND number=?" in str(row)], plan
+
+
+def test_the_newest_version_and_their_number_are_known_without_reading_them(tx: Connection) -> None:
+    store = RegistryStore(tx)
+    for name in ("a", "b", "none"):
+        store.create_model(name)
+    for _ in range(3):
+        store.create_version("a", source="0/x")
+    store.create_version("b", source="0/x")
+    store.transition_stage("a", 2, stage="Production")
+    assert count_versions(tx, ["a", "b", "none", "unknown"]) == {"a": 3, "b": 1}
+    newest = {name: store.get_model(name).newest for name in ("a", "b", "none")}
+    assert {name: each and each.number for name, each in newest.items()} == {"a": 3, "b": 1, "none": None}
