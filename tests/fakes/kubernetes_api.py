@@ -261,6 +261,8 @@ class _Handler(BaseHTTPRequestHandler):
                 "uid": str(uuid.uuid4()),
                 "creationTimestamp": now(),
             }
+            if plural == "services":
+                body["spec"].setdefault("clusterIP", "127.0.0.1")
             made = api.put(plural, {**body, "metadata": metadata})
         self._send(201, made)
 
@@ -272,6 +274,9 @@ class _Handler(BaseHTTPRequestHandler):
         api = self.store
         with api.lock:
             found = api.get(plural, namespace, name)
+            if found is None and "apply-patch" in self.headers.get("Content-Type", ""):
+                self._create(namespace, plural, name, body)
+                return
             if found is not None:
                 found = api.put(plural, _merged(found, body))
         self._send(200, found) if found else self._absent(plural, name)

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from headway.errors import HeadwayError
+from headway.errors import HeadwayError, Unreachable
 from headway.serving.durable import is_locked, write_file
 from headway.serving.front import Log, Options
 from headway.serving.kubernetes.exchange import PORT, TOKEN, PodReport
@@ -45,14 +45,15 @@ class Identity:
 class Agent:
     """One pod's agent; `run` goes on until it is told to stop and the front has ended."""
 
-    def __init__(self, identity: Identity, upstream: Upstream, place: Place) -> None:
-        """Prepare the folders; nothing is asked yet."""
+    def __init__(self, identity: Identity, upstream: Upstream, place: Place, *, port: int = PORT) -> None:
+        """Prepare the folders; nothing is asked yet. `port` is where the front listens."""
         place.private.mkdir(parents=True, exist_ok=True)
         for folder in (place.endpoint, place.models, place.environments):
             folder.mkdir(parents=True, exist_ok=True)
         self._identity = identity
         self._upstream = upstream
         self._place = place
+        self._port = port
         self.log = Log(place.private / "agent.log", echo=True)
         self._fetcher = Fetcher(upstream, place, self.log)
         files = (place.private / "agent.log", place.endpoint / "endpoint.log")
@@ -129,7 +130,7 @@ class Agent:
         if any(found is None for route, found in here if route.weight > 0):
             return None
         # A version without traffic joins when it is here: it holds up nobody.
-        return replace(deployment, port=PORT, routes=tuple(found for _, found in here if found is not None))
+        return replace(deployment, port=self._port, routes=tuple(found for _, found in here if found is not None))
 
     def _has_failed(self, deployment: Deployment) -> bool:
         states = self._fetcher.states()
@@ -140,14 +141,17 @@ class Agent:
 
     def _finish(self) -> None:
         """Send the last lines; what cannot be sent within ten seconds is lost with the pod."""
+        self._fetcher.close()
         self.log("agent ends")
         deadline = time.monotonic() + 10
         while time.monotonic() < deadline:
             try:
                 if self._predictions.send() and self._logs.send():
                     return
-            except HeadwayError:
+            except Unreachable:
                 time.sleep(_EVERY)
+            except HeadwayError:
+                return  # it shall not serve any more, or the token has ended: nobody takes it
 
     def _say(self, problem: str) -> None:
         if problem and problem != self._told:

@@ -63,6 +63,7 @@ class Fetcher:
         self._wanted: tuple[Route, ...] = ()
         self._unused: dict[str, float] = {}
         self._changed = threading.Event()
+        self._closed = threading.Event()
         self._thread = threading.Thread(target=self._run, name="fetch", daemon=True)
 
     def want(self, routes: Iterable[Route]) -> None:
@@ -73,6 +74,11 @@ class Fetcher:
             self._changed.set()
         if not self._thread.is_alive():
             self._thread.start()
+
+    def close(self) -> None:
+        """Begin nothing more; what is being fetched comes to its end."""
+        self._closed.set()
+        self._changed.set()
 
     def here(self, route: Route) -> Route | None:
         """Return the route as the front of this pod can serve it; None while something is not here."""
@@ -85,9 +91,11 @@ class Fetcher:
         return {route.version: self._tries.get(_key(route), _Try()).state for route in missing}
 
     def _run(self) -> None:
-        while True:
+        while not self._closed.is_set():
             self._changed.clear()
             for route in self._wanted:
+                if self._closed.is_set():
+                    return
                 one = self._tries.setdefault(_key(route), _Try())
                 if _key(route) not in self._ready and time.monotonic() >= one.next_at:
                     self._bring(route, one)

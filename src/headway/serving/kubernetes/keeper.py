@@ -18,7 +18,6 @@ from headway.errors import HeadwayError, UsageError
 from headway.kube_errors import refusal
 from headway.logs import logger
 from headway.serving.durable import read_record, write_file
-from headway.serving.kubernetes.exchange import PORT
 from headway.serving.kubernetes.objects import (
     NAME_LABEL,
     SELECTOR,
@@ -202,12 +201,15 @@ class Keeper:
             _keep(place, replace(kept, namespace=namespace))  # first: what is made must be found again
             self.cluster().apply(token_secret(wanted.name, namespace, self._tokens.mint(wanted.name)))
             kept = _keep(place, replace(kept, namespace=namespace, has_token=True))
-        objects = (service(wanted.name, namespace), workload(wanted, namespace, self.settings))
+        objects = (
+            service(wanted.name, namespace, self.settings.service_port),
+            workload(wanted, namespace, self.settings),
+        )
         mark = digest(objects)
         if kept.applied == mark:
             return
         made = self.cluster().apply(objects[0])
-        kept = _keep(place, replace(kept, address=_address(made)))
+        kept = _keep(place, replace(kept, address=_address(made, self.settings.service_port)))
         self.cluster().apply(objects[1])
         _keep(place, replace(kept, applied=mark))
 
@@ -322,8 +324,8 @@ def _keep(place: PodFolder, kept: Kept) -> Kept:
     return kept
 
 
-def _address(made: dict[str, Any]) -> str:
+def _address(made: dict[str, Any], port: int) -> str:
     address = str((made.get("spec") or {}).get("clusterIP") or "")
     if address in ("", "None"):
         return ""
-    return f"http://[{address}]:{PORT}" if ":" in address else f"http://{address}:{PORT}"
+    return f"http://[{address}]:{port}" if ":" in address else f"http://{address}:{port}"

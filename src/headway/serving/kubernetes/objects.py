@@ -59,7 +59,7 @@ def token_secret(name: str, namespace: str, token: str) -> Document:
     }
 
 
-def service(name: str, namespace: str) -> Document:
+def service(name: str, namespace: str, port: int = PORT) -> Document:
     """Return the Service that is the endpoint's address."""
     return {
         "apiVersion": "v1",
@@ -68,7 +68,7 @@ def service(name: str, namespace: str) -> Document:
         "spec": {
             "type": "ClusterIP",
             "selector": {NAME_LABEL: slug(name)},
-            "ports": [{"name": "http", "port": PORT, "targetPort": "http", "protocol": "TCP"}],
+            "ports": [{"name": "http", "port": port, "targetPort": "http", "protocol": "TCP"}],
         },
     }
 

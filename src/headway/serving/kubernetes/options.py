@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from headway.serving.front import Options
+from headway.serving.kubernetes.exchange import PORT
 
 if TYPE_CHECKING:
     from headway.settings import KubernetesSettings
@@ -27,6 +28,7 @@ class PodSettings:
     node_selector: dict[str, str] = field(default_factory=dict)
     accelerators: dict[str, str] = field(default_factory=dict)  # name in headway.yaml -> "label=value" of its nodes
     accelerator_resource: str = "nvidia.com/gpu"
+    service_port: int = PORT
     options: Options = field(default_factory=Options)
 
 
