@@ -292,6 +292,8 @@ def _stop_when_idle(app: App, front: Front, server: uvicorn.Server) -> None:
 
 
 def _is_busy(app: App) -> bool:
+    if app.github is not None:  # a comment may come at any time, and nobody here would see it
+        return True
     try:
         with app.database.read() as tx:
             jobs = JobStore(tx)

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 import typer.main
 from markdown_it import MarkdownIt
+from ruamel.yaml import YAML
 
 from headway.cli.main import app
 from headway.commands.grammar import parse_comment
@@ -179,3 +180,14 @@ def test_vendored_files_are_noticed() -> None:
     manifest = ROOT / "src/headway/web/static/vendor/manifest.json"
     for each in json.loads(manifest.read_text(encoding="utf-8")):
         assert each["name"].removesuffix(".org").lower() in notices
+
+
+def test_the_table_of_actions_has_what_they_give() -> None:
+    page = (ROOT / "docs" / "how-to" / "github-actions.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| `([a-z-]+)` \| `[^`]+` \| (.+) \|$", page, re.MULTILINE)
+    told = {action: re.findall(r"`([a-z-]+)`", outputs) for action, outputs in rows}
+    given = {
+        path.parent.name: list(YAML(typ="safe").load(path.read_text(encoding="utf-8"))["outputs"])
+        for path in (ROOT / "actions").glob("*/action.yml")
+    }
+    assert told == given

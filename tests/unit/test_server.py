@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -64,6 +65,13 @@ def test_a_purge_is_work_and_one_that_is_held_up_for_days_is_none(tmp_path: Path
     with story.app.database.write() as tx:
         tx.execute(insert(schema.purge).values(id="new", asked_at=now, **facts))
     assert server._is_busy(story.app)
+    story.close()
+
+
+def test_a_server_that_listens_to_github_never_stops_by_itself(tmp_path: Path) -> None:
+    story = Story(tmp_path)
+    forge: Any = object()  # whichever it is
+    assert server._is_busy(replace(story.app, github=forge))
     story.close()
 
 
