@@ -24,7 +24,7 @@ SELECTOR = ",".join(f"{name}={value}" for name, value in LABELS.items())
 NAME_LABEL = "headway.dev/endpoint"
 UID = 10001
 DRAIN_SECONDS = 10  # from "no new connections" to the end of the process, so that every proxy has heard of it
-_LONGEST_SLUG = 50
+_LONGEST_SLUG = 48
 _PLAIN = re.compile(r"[a-z]([-a-z0-9]*[a-z0-9])?\Z")
 _VERSIONS = 3  # at most so many are loaded at once: the one that serves, the one that comes, one that ends
 
