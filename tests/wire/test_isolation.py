@@ -98,7 +98,7 @@ def requests(of: Things) -> list[Request]:
         graph("mlflowSearchDatasets", experimentIds=[of.exp]),
         graph("mlflowGetMetricHistoryBulkInterval", runIds=[of.run], metricKey="loss"),
         graph("mlflowListArtifacts", runId=of.run),
-        graph("mlflowSearchModelVersions", filter=f"run_id = '{of.run}'"),
+        graph("mlflowSearchModelVersions", filter=f"name = '{of.model}'"),
         Request(
             method="GET",
             path="/graphql",
