@@ -103,7 +103,7 @@ def count_versions(tx: Connection, names: Iterable[str]) -> dict[str, int]:
     found: dict[str, int] = {}
     for some in _batches(names):
         query = select(version.c.model, func.count()).where(version.c.model.in_(some)).group_by(version.c.model)
-        found.update(tx.execute(query).tuples())
+        found.update((row[0], row[1]) for row in tx.execute(query))
     return found
 
 
