@@ -29,6 +29,7 @@ from headway.worker import Worker
 
 if TYPE_CHECKING:
     from headway.engines.base import Engine
+    from headway.forges.model import Change
 
 CLUSTER = KubernetesSettings(
     namespaces=("ml", "churn"),
@@ -79,7 +80,7 @@ class Clustered:
 
 
 @contextlib.contextmanager
-def clustered(folder: Path) -> Iterator[Clustered]:
+def clustered(folder: Path, **more: Any) -> Iterator[Clustered]:
     """A Headway whose cluster is this machine, set up as an operator does: by its settings alone."""
     api = KubernetesApi(namespaces={"ml", "churn"})
     api.start()
@@ -93,6 +94,7 @@ def clustered(folder: Path) -> Iterator[Clustered]:
         server_url=f"http://127.0.0.1:{port}",
         cache=f"host:{folder / 'cache'}",
         index_url=f"http://127.0.0.1:{index.server_address[1]}/simple",
+        **more,
     )
     with open_house(Settings(data=folder / "data", port=port, slots=1, kubernetes=cluster)) as house:
         yield Clustered(house=house, api=api, cache=folder / "cache")
@@ -327,6 +329,58 @@ def test_a_cluster_that_is_not_set_up_any_more_holds_up_nothing_and_lets_jobs_be
         scene.assert_ended(ended)
         scene.worker.background.close()
         scene.app.close()
+
+
+# --- a fork -----------------------------------------------------------------------------------------
+
+
+def forked(scene: Stage, files: dict[str, str]) -> Change:
+    """A stranger's change, whose exact commit a maintainer has asked to be trained."""
+    scene.write(files, branch="fork")
+    change = scene.forge.open_change(scene.repo.id, "fork", author="stranger", from_fork=True)
+    scene.comment(change, f"/approve @{change.head_sha}")
+    scene.tick_until(lambda: "may run" in "".join(scene.answers(change)), what="the grant")
+    scene.comment(change, f"/train @{change.head_sha}")
+    return change
+
+
+def test_a_forks_code_gets_a_pod_without_network_secrets_or_a_place_on_others_shelves(tmp_path: Path) -> None:
+    with clustered(tmp_path, enforces_network=True) as found:
+        scene = found.new_stage(tmp_path / "repo")
+        with scene.app.database.write() as tx:
+            SecretStore(tx).set(scene.repo.id, "WAREHOUSE", value="s3cr3t-w0rd", at=scene.app.clock.now(), by="ada")
+        name = wheel(scene.folder, "1.0")
+        config = f"{ONE_STEP}env: {{secrets: [WAREHOUSE]}}\n"
+        scene.write(
+            {"headway.yaml": config, "train.py": LEAF, "requirements.txt": f"./{name}\n"}, message="the project"
+        )
+        forked(scene, {"train.py": LEAF + "# a stranger was here\n"})
+        (job,) = scene.settled(1)
+        assert (job.state, job.tier) == ("succeeded", Tier.FORK), (job.reason, scene.log(job))
+        labels = found.jobs()[-1]["spec"]["template"]["metadata"]["labels"]
+        assert (labels["headway.dev/tier"], labels["headway.dev/network"]) == ("fork", "none")
+        secrets = [each.document for each in found.api.history if each.plural == "secrets"]
+        assert "s3cr3t" not in json.dumps(secrets)
+        digest = scene.result(job).env_digest
+        assert Shelf(found.cache, Tier.FORK).find(digest) is not None
+        assert [each.name for each in found.cache.iterdir()] == ["fork"]
+
+
+def test_a_fork_is_refused_where_its_network_cannot_be_closed(scene: Stage) -> None:
+    scene.write({"headway.yaml": ONE_STEP, "train.py": SCORE}, message="the project")
+    forked(scene, {"train.py": SCORE + "# a stranger was here\n"})
+    (job,) = scene.settled(1)
+    assert job.state == "failed"
+    assert "HEADWAY_KUBERNETES_ENFORCES_NETWORK" in job.reason, job.reason
+
+
+def test_a_fork_sees_no_volume_even_one_that_the_base_mounts(shared: Clustered, scene: Stage) -> None:
+    before = len(shared.jobs())
+    scene.write({"headway.yaml": ONE_STEP + "volumes: {data: /data}\n", "train.py": SCORE}, message="the project")
+    change = forked(scene, {"train.py": SCORE + "# a stranger was here\n"})
+    scene.tick_until(lambda: "which code from a fork does not get" in scene.answers(change)[-1], what="a refusal")
+    assert scene.jobs() == []
+    assert len(shared.jobs()) == before
 
 
 # --- what the operator and the base branch allow ---------------------------------------------------
