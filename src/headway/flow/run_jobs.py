@@ -16,7 +16,7 @@ from headway.flow.collect import close_attempt, collect
 from headway.flow.prepare import prepare, start, why_not
 from headway.jobs import advance
 from headway.jobs.model import Attempt, AttemptState, Job, JobState, Task, TaskState
-from headway.jobs.store import JobStore
+from headway.jobs.store import JobStore, reasons
 from headway.logs import logger
 
 NOT_STARTED = 125  # what shells say when a command could not be run
@@ -57,7 +57,7 @@ def _observe(app: App, live: list[Attempt]) -> None:
     if not live:
         return
     with app.database.read() as tx:
-        said = JobStore(tx).reasons(attempt.task_id for attempt in live)
+        said = reasons(tx, (attempt.task_id for attempt in live))
     for attempt in live:
         try:
             _observe_one(app, attempt, said=said.get(attempt.task_id, ""))

@@ -75,12 +75,6 @@ class JobStore:
             raise NotFound(f"there is no task {task_id}")
         return _convert(row, Task)
 
-    def reasons(self, task_ids: Iterable[str]) -> dict[str, str]:
-        """Return what is said of these tasks at present, by task."""
-        task = schema.task.c
-        query = select(task.id, task.reason).where(task.id.in_(list(task_ids)))
-        return {row.id: row.reason for row in self._tx.execute(query)}
-
     def task_of_run(self, run_id: str) -> Task | None:
         """Return the task that a run belongs to, the one that ran it rather than one that reused it."""
         query = select(*_TASK).where(schema.task.c.run_id == run_id).order_by(schema.task.c.id).limit(1)
@@ -130,3 +124,10 @@ class JobStore:
 def _convert(row: Mapping[Any, Any], kind: type[_Record]) -> _Record:
     # By name, because a column called "commit" comes back under a key that is no plain str.
     return msgspec.convert({name: row[name] for name in kind.__dataclass_fields__}, kind)
+
+
+def reasons(tx: Connection, task_ids: Iterable[str]) -> dict[str, str]:
+    """Return what is said of these tasks at present, by task."""
+    task = schema.task.c
+    query = select(task.id, task.reason).where(task.id.in_(list(task_ids)))
+    return {row.id: row.reason for row in tx.execute(query)}
