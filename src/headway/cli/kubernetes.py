@@ -13,7 +13,7 @@ from headway.errors import UsageError
 
 app = typer.Typer(help="What a Kubernetes cluster needs to run Headway.")
 
-PARTS = ("namespaces", "server", "rbac", "network", "network-open", "quota", "cache")
+PARTS = ("namespaces", "server", "rbac", "network", "network-open", "try", "quota", "cache")
 USUAL = ("namespaces", "server", "rbac")
 # What stands in the documents for what is yours.
 NAMESPACE, IMAGE, PUBLIC_URL = "headway-jobs", "registry.example.com/headway:1", "https://headway.example.com"
