@@ -103,7 +103,7 @@ def search_models(
     """Return registered models; prompts only when the filter asks for them. `seen` are conditions on the models."""
     columns = {"name": _model.c.name, "last_updated_timestamp": _model.c.updated_at}
     wanted, rest = _wants_prompts(clauses)
-    query = select(_model).where(_is_prompt(_model.c.name, wanted=wanted), *seen)
+    query = select(_model).where(_is_prompt(_model.c.name, 0, wanted=wanted), *seen)
     for clause in rest:
         query = query.where(_registry_condition(clause, columns, _model.c.name, number=0))
     ordered = _ordered(query, orders, columns, ties=[_model.c.name.asc()])
@@ -129,7 +129,7 @@ def search_versions(
         "last_updated_timestamp": _version.c.updated_at,
     }
     wanted, rest = _wants_prompts(clauses)
-    query = select(_version).where(_is_prompt(_version.c.model, wanted=wanted))
+    query = select(_version).where(_is_prompt(_version.c.model, 0, _version.c.number, wanted=wanted))
     if seen:
         query = query.where(_version.c.model.in_(select(_model.c.name).where(*seen)))
     for clause in rest:
@@ -173,8 +173,10 @@ def _wants_prompts(clauses: Sequence[Clause]) -> tuple[bool, list[Clause]]:
     return wanted, rest
 
 
-def _is_prompt(name: ColumnElement[Any], *, wanted: bool) -> ColumnElement[bool]:
-    marked = exists().where(_tag.c.model == name, _tag.c.key == PROMPT_TAG, _tag.c.value == "true")
+def _is_prompt(name: ColumnElement[Any], *numbers: Any, wanted: bool) -> ColumnElement[bool]:
+    # By number, which the index has: else each version asks for the tags of all others.
+    here = (_tag.c.model == name, _tag.c.number.in_(numbers), _tag.c.key == PROMPT_TAG)
+    marked = exists().where(*here, _tag.c.value == "true")
     return marked if wanted else ~marked
 
 

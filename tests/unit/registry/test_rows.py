@@ -10,6 +10,7 @@ import pytest
 from sqlalchemy import Connection, event
 
 from headway.registry.rows import count_versions
+from headway.registry.search import search_models, search_versions
 from headway.registry.store import RegistryStore
 
 
@@ -62,3 +63,19 @@ def test_the_newest_version_and_their_number_are_known_without_reading_them(tx: 
     assert count_versions(tx, ["a", "b", "none", "unknown"]) == {"a": 3, "b": 1}
     newest = {name: store.get_model(name).newest for name in ("a", "b", "none")}
     assert {name: each and each.number for name, each in newest.items()} == {"a": 3, "b": 1, "none": None}
+
+
+def test_a_search_asks_for_each_version_s_own_tags_by_the_index(tx: Connection) -> None:
+    """Every version looked through the tags of all others for a prompt's mark: six seconds at two thousand."""
+    if tx.dialect.name != "sqlite":
+        pytest.skip("the plan is SQLite's")
+    store = RegistryStore(tx)
+    store.create_model("m")
+    store.create_version("m", source="0/1", tags={"a": "1"})
+    with _said(tx) as told:
+        assert [each.number for each in search_versions(tx, [], [], limit=10)] == [1]
+        assert [each.name for each in search_models(tx, [], [], limit=10)] == ["m"]
+    for statement, values in told:
+        plan = tx.exec_driver_sql(f"explain query plan {statement}", values).all()
+        asked = [str(row) for row in plan if "registry_tag" in str(row)]
+        assert all("model=? AND number=?" in each for each in asked), asked
