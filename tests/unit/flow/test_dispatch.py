@@ -18,6 +18,9 @@ from headway.flow import dispatch, intake, release_commands
 from headway.flow.results import JobResults
 from headway.jobs.store import JobStore
 from headway.projects.model import DeploySpec
+from headway.registry.digest import digest_folder
+from headway.registry.model import Lineage
+from headway.registry.store import RegistryStore
 from headway.serving.model import Deployment, Release, ReleaseState, Route
 from headway.serving.store import DeploymentStore, ReleaseStore
 
@@ -88,10 +91,7 @@ def test_an_override_counts_for_its_commit_only(story: Story) -> None:
 
 
 def _deployed(story: Story, *, repo_id: str = "") -> None:
-    routes = [
-        Route(model="flights", version=number, weight=100, source="s", digest="d", env_path="/nowhere")
-        for number in (1, 2, 3)
-    ]
+    routes = [_registered(story, number) for number in (1, 2, 3)]
     wanted = Deployment(
         name="flights-production",
         project="flights",
@@ -106,6 +106,19 @@ def _deployed(story: Story, *, repo_id: str = "") -> None:
         store.save(wanted, repo_id=repo_id or story.repo.id, at=story.clock.now(), actor="ada")
         for route in routes:
             store.serves_all("flights-production", route)
+
+
+def _registered(story: Story, number: int) -> Route:
+    """Return the way to a version whose files are those that were registered."""
+    folder = f"models/{number}"
+    story.app.artifacts.put(f"{folder}/weights", iter([b"%d" % number]))
+    digest = digest_folder(story.app.artifacts, folder)
+    lineage = Lineage(run_id=f"{number}" * 32, project="flights", repo_id=story.repo.id)
+    with story.app.database.write() as tx:
+        RegistryStore(tx, story.clock).register_candidate(
+            "flights", source=folder, digest=digest, env_digest="", env_path="", lineage=lineage, actor="ada"
+        )
+    return Route(model="flights", version=number, weight=100, source=folder, digest=digest, env_path="/nowhere")
 
 
 DEPLOYING = "deploy: {environment: production}\n"
@@ -123,6 +136,20 @@ def test_a_rollback_goes_back_one_step(tmp_path: Path, monkeypatch: pytest.Monke
         assert kept.serving is not None
         assert kept.serving.version == 2
         assert len(ReleaseStore(tx).find()) == 1
+    story.close()
+
+
+def test_a_rollback_to_files_that_were_changed_is_refused(tmp_path: Path) -> None:
+    """Rule 30: in haste, too, only what was judged is served."""
+    story = _with_deploy(tmp_path)
+    _deployed(story)
+    story.app.artifacts.put("models/2/weights", iter([b"changed"]))
+    command = story.command(Verb.ROLLBACK)
+    dispatch.step(story.app, story.background)
+    assert story.answer(command).state is CommandState.REFUSED
+    assert "are not those that were registered" in story.answer(command).answer
+    with story.app.database.read() as tx:
+        assert ReleaseStore(tx).find() == []
     story.close()
 
 
