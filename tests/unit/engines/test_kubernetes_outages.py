@@ -192,6 +192,23 @@ def test_an_attempt_that_has_ended_on_the_server_lets_no_pod_begin(cluster: Smal
     assert not any(line.text == "begun" for line in engine.logs(handle))
 
 
+def test_an_ended_job_is_taken_away_once_and_never_asked_for_again(cluster: SmallCluster) -> None:
+    engine = cluster.engine(keep_ended_seconds=0.0)
+    handle = engine.start(cluster.spec("print('begun')"))
+    wait_for_end(engine, handle)
+    name = job_name(handle)
+    deadline = time.monotonic() + 30
+    while cluster.api.get("jobs", "default", name) or not (cluster.root / handle / "tidied").exists():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    engine.close()
+    again = cluster.engine(keep_ended_seconds=0.0)
+    other = again.start(cluster.spec("print('begun')"))  # its keeper looks at all that is there
+    wait_for_end(again, other)
+    asked = [each for each in cluster.api.log if each.startswith("DELETE") and each.endswith(f"/jobs/{name}")]
+    assert len(asked) == 1
+
+
 def job_of(cluster: SmallCluster, handle: str) -> Any:
     deadline = time.monotonic() + 30
     while time.monotonic() < deadline:

@@ -15,6 +15,7 @@ from headway.engines.delivered import EXIT, HEARD, LOG, ORDERED, STARTED, STOP
 
 CREATED = "job.json"
 VERDICT = "verdict.json"
+TIDIED = "tidied"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,6 +80,15 @@ class AttemptFolder:
     def has_ended(self) -> bool:
         """Whether there is an end, by the pod's own word or by a verdict."""
         return (self.path / EXIT).exists() or (self.path / VERDICT).exists()
+
+    @property
+    def is_tidied(self) -> bool:
+        """Whether nothing of it is left in the cluster."""
+        return (self.path / TIDIED).exists()
+
+    def note_tidied(self) -> None:
+        """Keep that the cluster needs not be asked about it any more."""
+        (self.path / TIDIED).touch()
 
     def ordered(self) -> Ordered:
         """Return what was ordered."""

@@ -131,9 +131,10 @@ class Keeper:
     def _scan(self) -> None:
         """Find what an earlier process ordered, and forget what was removed."""
         for found in self._root.glob(f"*/{ORDERED}"):
-            name = found.parent.name
-            with self._lock:
-                self._cared.setdefault(name, _Care(AttemptFolder(found.parent)))
+            folder = AttemptFolder(found.parent)
+            if not folder.is_tidied:
+                with self._lock:
+                    self._cared.setdefault(folder.handle, _Care(folder))
         with self._lock:
             gone = [name for name, care in self._cared.items() if not care.folder.is_ordered]
             for name in gone:
@@ -292,6 +293,7 @@ class Keeper:
         name, where = job_name(care.folder.handle), care.folder.ordered().namespace
         if care.folder.created() is not None:
             self._cluster().delete("Job", name, namespace=where, policy="Background")
+        care.folder.note_tidied()
         with self._lock:
             self._cared.pop(care.folder.handle, None)
 
