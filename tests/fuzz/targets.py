@@ -8,6 +8,7 @@ from __future__ import annotations
 import atexit
 import base64
 import contextlib
+import io
 import posixpath
 import shutil
 import tempfile
@@ -15,7 +16,7 @@ import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -34,12 +35,15 @@ from headway.commands.grammar import format_command, has_command, parse_comment
 from headway.commands.model import ParsedCommand
 from headway.db.connection import Database, open_database
 from headway.db.migrate import migrate
+from headway.engines.delivered import Delivered, ExitRecord, StartRecord
+from headway.engines.kubernetes.folder import AttemptFolder
 from headway.errors import HeadwayError
 from headway.forges.github.reading import Reader
 from headway.forges.github.webhook import Hook, check_kind, installation_of, read_payload, repository_of
 from headway.projects.read import read_project
 from headway.registry.search import LOGGED, MODELS, VERSIONS, search_logged, search_models, search_versions
 from headway.registry.source import resolve_source
+from headway.sandbox.inside.archive import BadArchive, Limits, unpack
 from headway.tracking import find, offsets
 from headway.tracking.find import Query, find_runs
 from headway.tracking.listing import search_experiments
@@ -290,6 +294,46 @@ def hooks(data: bytes) -> None:
         Reader(app_id=1, bot="headway[bot]").read(hook, datetime(2026, 1, 1, tzinfo=UTC))
 
 
+def archives(data: bytes) -> None:
+    """What a pod sends as its outputs: taken apart whole or refused, and nothing beside the folder."""
+    for links in (False, True):
+        for tried in (data, _summed(data)):
+            with tempfile.TemporaryDirectory(prefix="headway-fuzz-") as room:
+                folder = Path(room, "out")
+                folder.mkdir()
+                with contextlib.suppress(BadArchive):
+                    found = unpack(io.BytesIO(tried), folder, limits=Limits(bytes=8192, entries=20), links=links)
+                    assert found.bytes <= 8192, found
+                assert [each.name for each in Path(room).iterdir()] == ["out"]
+                for each in folder.rglob("*"):
+                    assert each.resolve().is_relative_to(folder.resolve()), each
+                    assert links or not each.is_symlink(), each
+
+
+def _summed(data: bytes) -> bytes:
+    """Give every block the checksum that lets it through as a header."""
+    blocks = [bytearray(data[start : start + 512].ljust(512, b"\0")) for start in range(0, len(data), 512)]
+    for block in blocks:
+        if any(block):
+            block[148:156] = b"%06o\0 " % (sum(block[:148]) + 256 + sum(block[156:]))
+    return b"".join(map(bytes, blocks)) + b"\0" * 1024
+
+
+def deliveries(data: bytes) -> None:
+    """What a pod says of its beginning and end: kept so that the engine can read it, or refused."""
+    with tempfile.TemporaryDirectory(prefix="headway-fuzz-") as room, refused():
+        folder = Path(room)
+        (folder / "attempt.json").touch()
+        for shape, keep in ((StartRecord, Delivered.begin), (ExitRecord, partial(Delivered.finish, uid=""))):
+            try:
+                record = msgspec.json.decode(data, type=shape)
+            except (ValueError, RecursionError):  # as `Call.body` turns them into a UsageError
+                continue
+            keep(Delivered(folder), record)  # type: ignore[operator]  # each has its own shape
+            AttemptFolder(folder).begun()
+            AttemptFolder(folder).exit_record()
+
+
 TARGETS: dict[str, Callable[[bytes], None]] = {
     each.__name__: each
     for each in (
@@ -305,6 +349,8 @@ TARGETS: dict[str, Callable[[bytes], None]] = {
             comments,
             configs,
             hooks,
+            archives,
+            deliveries,
         ),
     )
 }

@@ -166,6 +166,25 @@ def test_any_bytes_are_an_archive_or_refused(data: bytes) -> None:
         unpack(io.BytesIO(data), Path(folder), limits=Limits(bytes=4096, entries=10))
 
 
+PARTS = st.text(st.characters(exclude_characters="/\0", exclude_categories=["Cs"]), min_size=1, max_size=20).filter(
+    lambda part: part not in {".", ".."} and len(part.encode()) < 200
+)
+
+
+@given(st.dictionaries(st.tuples(PARTS, PARTS), st.binary(max_size=1500), max_size=6))
+def test_whatever_a_folder_holds_comes_back(files: dict[tuple[str, str], bytes]) -> None:
+    with tempfile.TemporaryDirectory() as room:
+        source, target = Path(room, "source"), Path(room, "target")
+        source.mkdir()
+        target.mkdir()
+        for (folder, name), data in files.items():
+            (source / folder).mkdir(exist_ok=True)
+            (source / folder / name).write_bytes(data)
+        unpack(packed(source, *(folder for folder, _ in files)), target, limits=PLENTY)
+        for (folder, name), data in files.items():
+            assert (target / folder / name).read_bytes() == data
+
+
 @given(st.text(max_size=40))
 def test_a_name_that_is_taken_leads_downwards(name: str) -> None:
     try:
