@@ -71,6 +71,19 @@ def test_every_size_comes_back_whole(folder: Folder, size: int) -> None:
     assert (told["path"], told["is_dir"], told.get("file_size", 0)) == ("blob.bin", False, size)
 
 
+def test_files_beside_every_experiments_folder(server: Server) -> None:
+    name = fresh("beside")
+    for path in (f"{name}.txt", f"{name}/deep/b.txt"):
+        assert server.http.put(f"{PROXY}/{path}", content=path.encode()).status_code == 200
+        assert server.http.get(f"{PROXY}/{path}").content == path.encode()
+    root = {each["path"]: each for each in server.get(PROXY)["files"]}
+    assert root[f"{name}.txt"] == {"path": f"{name}.txt", "is_dir": False, "file_size": len(name) + 4}
+    assert root[name]["is_dir"] is True
+    assert server.get(PROXY, path=name) == {"files": [{"path": "deep", "is_dir": True}]}
+    assert server.http.delete(f"{PROXY}/{name}").status_code == 200
+    assert server.get(PROXY, path=name) == {}
+
+
 def test_an_upload_replaces(folder: Folder) -> None:
     folder.put("f", b"one")
     folder.put("f", b"two")

@@ -130,11 +130,13 @@ def test_folders_that_nobody_should_name(server: Server, location: str) -> None:
     server.experiment(artifact_location=location)
 
 
-@pytest.mark.departs("a plain name is a folder behind the proxy, not one in the directory where the server was started")
-def test_a_plain_name_as_a_location(server: Server) -> None:
-    exp = server.experiment(artifact_location="named")
-    assert found(server, exp)["artifact_location"].endswith("/named")
-    assert found(server, exp)["artifact_location"].startswith("/")
+@pytest.mark.parametrize("name", ["named", "two/names", "slash/"])
+def test_a_plain_name_is_a_folder_where_the_server_was_started(server: Server, name: str) -> None:
+    place = Path(found(server, server.experiment(artifact_location=name))["artifact_location"])
+    assert place.is_absolute()
+    assert str(place).endswith(f"/{name.rstrip('/')}")
+    same = found(server, server.experiment(artifact_location=f"{place}/below"))
+    assert same["artifact_location"] == f"{place}/below"
 
 
 @pytest.mark.parametrize("stage", ["active", "deleted"])

@@ -42,6 +42,15 @@ def test_what_a_run_read(server: Server, exp: str) -> None:
     assert {each["dataset"]["name"] for each in answer["dataset_inputs"]} == {"a", "b"}
 
 
+def test_what_a_run_read_has_its_order(server: Server, exp: str) -> None:
+    run, names = server.run(exp), ["m", "z", "a", "k"]
+    for some in (names[:2], names[2:]):
+        entries = [given(dataset(name, name * 2)) for name in some]
+        server.post("runs/log-inputs", {"run_id": run, "datasets": entries})
+    found = server.get("runs/get", run_id=run)["run"]["inputs"]["dataset_inputs"]
+    assert [each["dataset"]["name"] for each in found] == names
+
+
 def test_a_dataset_is_what_its_first_logging_said(server: Server, exp: str) -> None:
     run = server.run(exp)
     first = given(dataset(schema="sc", profile="pr"), key1="v1")

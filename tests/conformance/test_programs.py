@@ -164,6 +164,57 @@ def test_a_dictionary_and_a_table_are_logged(mlflow: Any) -> None:
     assert mlflow.artifacts.load_text(f"{uri}/t.txt") == "words"
 
 
+def test_a_table_grows_and_is_read_again(mlflow: Any) -> None:
+    mlflow.set_experiment(fresh("tables"))
+    with mlflow.start_run() as run:
+        for name in ("rows.json", "deep/rows.parquet"):
+            mlflow.log_table({"word": ["one"], "count": [1]}, name)
+            mlflow.log_table({"word": ["two"], "count": [2]}, name)
+    table = mlflow.load_table("rows.json", run_ids=[run.info.run_id], extra_columns=["run_id"])
+    assert list(table["word"]) == ["one", "two"]
+    assert set(table["run_id"]) == {run.info.run_id}
+    assert mlflow.load_table("deep/rows.parquet", run_ids=[run.info.run_id]).shape == (2, 2)
+    told = mlflow.get_run(run.info.run_id).data.tags["mlflow.loggedArtifacts"]
+    assert told.count('"type": "table"') == 2
+
+
+def test_images_lie_where_the_pages_look(mlflow: Any) -> None:
+    import numpy as np
+
+    mlflow.set_experiment(fresh("images"))
+    grey = np.zeros((4, 4, 3), dtype=np.uint8)
+    with mlflow.start_run() as run:
+        mlflow.log_image(grey, "plain/grey.png")
+        mlflow.log_image(grey, key="a heron", step=3, timestamp=17, synchronous=True)
+    client = mlflow.MlflowClient()
+    assert [each.path for each in client.list_artifacts(run.info.run_id, "plain")] == ["plain/grey.png"]
+    names = [each.path for each in client.list_artifacts(run.info.run_id, "images")]
+    assert len(names) == 2
+    assert all(name.startswith("images/a heron+step+3+timestamp+17+") for name in names), names
+    assert client.get_run(run.info.run_id).data.tags["mlflow.loggedImages"] == "True"
+
+
+def test_a_model_that_lies_elsewhere(mlflow: Any) -> None:
+    from mlflow.exceptions import MlflowException
+
+    exp = mlflow.set_experiment(fresh("elsewhere")).experiment_id
+    model = mlflow.create_external_model(name="far", params={"a": "b"}, tags={"c": "d"})
+    assert (model.status, model.params, model.tags["mlflow.model.isExternal"]) == ("READY", {"a": "b"}, "true")
+    mlflow.log_model_params({f"p{each}": f"v{each}" for each in range(150)}, model_id=model.model_id)
+    assert len(mlflow.get_logged_model(model.model_id).params) == 151
+    found = mlflow.search_logged_models(experiment_ids=[exp], output_format="list")
+    assert [each.model_id for each in found] == [model.model_id]
+    with pytest.raises(MlflowException, match="Logged model with ID '1234' not found"):
+        mlflow.set_active_model(model_id="1234")
+
+
+def test_a_number_that_no_experiment_has(mlflow: Any) -> None:
+    from mlflow.exceptions import MlflowException
+
+    with pytest.raises(MlflowException, match="No Experiment with id=-1337 exists"):
+        mlflow.set_experiment(experiment_id="-1337")
+
+
 def test_the_stores_refusals(rest: Any, server: Server, exp: str) -> None:
     from mlflow.entities import Metric, Param, RunTag
     from mlflow.exceptions import MlflowException

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import posixpath
 import re
-from typing import NoReturn
+from pathlib import Path
 from urllib.parse import SplitResult, urlsplit
 
 from headway.errors import UsageError
@@ -44,8 +45,8 @@ def checked_location(uri: str, *, is_local: bool = False) -> str:
         raise bad from None
     if is_local and uri.startswith(("/", "file:///")):
         return _checked_folder(uri, bad)
-    if not parts.scheme and not parts.netloc:  # a plain name: a folder behind our own proxy
-        return checked_location(f"mlflow-artifacts:/{uri}") if _PLAIN.match(uri) else _refuse(bad)
+    if not parts.scheme and not parts.netloc:
+        return _named(uri, bad, is_local=is_local)
     _check_parts(parts, bad)
     if any(mark in uri for mark in ";#%\\\0"):
         raise bad
@@ -56,6 +57,19 @@ def checked_location(uri: str, *, is_local: bool = False) -> str:
     if not is_placed or not _QUERY.match(parts.query) or ".." in parts.query:
         raise bad
     return uri
+
+
+def _named(uri: str, bad: UsageError, *, is_local: bool) -> str:
+    """Take a plain name for a folder behind our own proxy; for a person alone, as MLflow does, for one beside it.
+
+    That is where the server was started; from a folder of the system's, nobody means that.
+    """
+    if not _PLAIN.match(uri):
+        raise bad
+    if is_local:
+        with contextlib.suppress(UsageError, OSError):
+            return _checked_folder(posixpath.normpath(posixpath.join(Path.cwd().as_posix(), uri)), bad)
+    return checked_location(f"mlflow-artifacts:/{uri}")
 
 
 def _behind_proxy(parts: SplitResult, bad: UsageError) -> str:
@@ -87,10 +101,6 @@ def _check_parts(parts: SplitResult, bad: UsageError) -> None:
         raise UsageError(f"{bad.message} 'artifact_location' cannot use the '{parts.scheme}' scheme.", hint=bad.hint)
     if ".." in parts.path.split("/"):
         raise bad
-
-
-def _refuse(error: UsageError) -> NoReturn:
-    raise error
 
 
 def artifact_uri(location: str, run_id: str) -> str:

@@ -1,3 +1,5 @@
+from pathlib import Path
+
 import pytest
 
 from headway.errors import UsageError
@@ -41,6 +43,17 @@ def test_dangerous_locations(location: str) -> None:
 @pytest.mark.parametrize("location", ["/tmp/x", "/home/a b/x", "file:///tmp/x/", "/root/project/store"])
 def test_folders_of_ones_own_machine(location: str) -> None:
     assert checked_location(location, is_local=True) == location
+
+
+@pytest.mark.parametrize(("name", "kept"), [("named", "/named"), ("two/names/", "/two/names"), ("a b", "/a b")])
+def test_a_plain_name_is_a_folder_where_the_server_was_started(
+    name: str, kept: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert checked_location(name, is_local=True) == f"{tmp_path}{kept}"
+    assert checked_location(name) == f"mlflow-artifacts:{kept}"
+    monkeypatch.chdir("/usr/lib")  # where nobody's artifacts belong
+    assert checked_location(name, is_local=True) == f"mlflow-artifacts:{kept}"
 
 
 @pytest.mark.parametrize(
