@@ -91,16 +91,17 @@ class LoggedModelStore:
         )
         return self.get(model_id)
 
-    def get(self, model_id: str, *, allow_deleted: bool = False) -> LoggedModel:
-        """Return a model; a deleted one only when asked for."""
-        found = self.find(model_id)
+    def get(self, model_id: str, *, allow_deleted: bool = False, with_points: bool = False) -> LoggedModel:
+        """Return a model; a deleted one, and the points that were measured on it, only when asked for."""
+        found = self.find(model_id, with_points=with_points)
         if found is None or (found.stage == "deleted" and not allow_deleted):
             raise _unknown(model_id)
         return found
 
-    def find(self, model_id: str) -> LoggedModel | None:
+    def find(self, model_id: str, *, with_points: bool = False) -> LoggedModel | None:
         """Return a model, deleted or not, or None."""
-        found = self.read(select(_model).where(_model.c.id == model_id, _model.c.stage != "purging"))
+        query = select(_model).where(_model.c.id == model_id, _model.c.stage != "purging")
+        found = self.read(query, with_points=with_points)
         return found[0] if found else None
 
     def of_run(self, run_id: str) -> tuple[LoggedModel, ...]:
@@ -122,7 +123,7 @@ class LoggedModelStore:
             at=self.clock.now(),
             actor=actor or "unknown",
         )
-        return self.get(model_id, allow_deleted=True)
+        return self.get(model_id, allow_deleted=True, with_points=True)
 
     def delete(self, model_id: str, *, actor: str = "") -> None:
         """Put a model into the trash; safe to repeat."""
@@ -180,11 +181,11 @@ class LoggedModelStore:
         self.tx.execute(delete(_metric).where(*(_metric.c[name] == value for name, value in here.items())))
         self.tx.execute(insert(_metric).values(**here, value=0.0 if is_nan else metric.value, nan=is_nan))
 
-    def read(self, query: Select[Any]) -> tuple[LoggedModel, ...]:
-        """Return the models that a `select(logged_model)` finds, in its order."""
+    def read(self, query: Select[Any], *, with_points: bool = False) -> tuple[LoggedModel, ...]:
+        """Return the models that a `select(logged_model)` finds, in its order; thousands of points may be on one."""
         rows = self.tx.execute(query).all()
         ids = [row.id for row in rows]
-        metrics, versions, texts = self._metrics(ids), self._registrations(ids), self._texts(ids)
+        metrics, versions, texts = self._metrics(ids if with_points else ()), self._registrations(ids), self._texts(ids)
         return tuple(_record(row, texts, metrics=metrics[row.id], versions=versions[row.id]) for row in rows)
 
     def _put(self, model_id: str, kind: KeyKind, pairs: Mapping[str, str]) -> None:

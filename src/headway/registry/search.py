@@ -162,7 +162,7 @@ def search_logged(
     for order, dataset, digest in orders:
         query = _by_metric(query, order, dataset, digest) if order.entity == METRIC else _by_attribute(query, order)
     query = query.order_by(_logged.c.creation_time.desc(), _logged.c.id.asc())
-    return LoggedModelStore(tx).read(query.limit(limit).offset(offset))
+    return LoggedModelStore(tx).read(query.limit(limit).offset(offset), with_points=True)
 
 
 def _wants_prompts(clauses: Sequence[Clause]) -> tuple[bool, list[Clause]]:

@@ -9,9 +9,12 @@ from typing import Any
 import pytest
 from sqlalchemy import Connection, event
 
+from headway.registry.logged import LoggedModelStore
+from headway.registry.model import ModelMetric, ModelStatus
 from headway.registry.rows import count_versions
 from headway.registry.search import search_models, search_versions
 from headway.registry.store import RegistryStore
+from headway.tracking.experiments import ExperimentStore
 
 
 @contextmanager
@@ -79,3 +82,21 @@ def test_a_search_asks_for_each_version_s_own_tags_by_the_index(tx: Connection) 
         plan = tx.exec_driver_sql(f"explain query plan {statement}", values).all()
         asked = [str(row) for row in plan if "registry_tag" in str(row)]
         assert all("model=? AND number=?" in each for each in asked), asked
+
+
+def test_what_is_measured_on_a_model_is_read_for_an_answer_only(tx: Connection) -> None:
+    """A file of a model, or a tag: each request read all points that were ever measured on it, most of them twice."""
+    experiments = ExperimentStore(tx)
+    store = LoggedModelStore(tx)
+    made = store.create(experiments.get_or_create("e").id, name="m", model_type="", source_run_id="")
+    store.log_metric(
+        made.id,
+        ModelMetric(key="auc", value=0.9, timestamp=1, step=1, run_id="r" * 32, dataset_name="", dataset_digest=""),
+    )
+    with _said(tx) as told:
+        store.set_tags(made.id, {"a": "1"})
+        store.log_params(made.id, {"b": "2"})
+        assert store.get(made.id).tags == {"a": "1"}
+    assert [statement for statement, _ in told if "logged_metric" in statement] == []
+    assert [each.value for each in store.get(made.id, with_points=True).metrics] == [0.9]
+    assert [each.value for each in store.finish(made.id, ModelStatus.READY).metrics] == [0.9]

@@ -199,7 +199,9 @@ def test_every_point_of_a_metric_is_kept_once(tx: Connection, three: list[str]) 
     store.log_metric(three[2], ModelMetric(key="f1", value=0.1, timestamp=9, step=5, run_id="r"))
     store.log_metric(three[2], ModelMetric(key="f1", value=0.2, timestamp=99, step=2, run_id="r"))
     store.log_metric(three[2], ModelMetric(key="f1", value=0.2, timestamp=99, step=2, run_id="r"))
-    points = [(each.timestamp, each.value) for each in store.get(three[2]).metrics if each.run_id == "r"]
+    points = [
+        (each.timestamp, each.value) for each in store.get(three[2], with_points=True).metrics if each.run_id == "r"
+    ]
     assert points[-2:] == [(9, 0.1), (99, 0.2)]
     with pytest.raises(NotFound):
         store.log_metric("m-none", ModelMetric(key="f1", value=0.1, timestamp=9))

@@ -113,7 +113,8 @@ def _create(call: Call, message: CreateLogged) -> Any:
 
 
 def _get(call: Call, message: GetLogged) -> Any:
-    found = LoggedModelStore(call.tx).get(call.path["model_id"], allow_deleted=message.allow_deleted)
+    store = LoggedModelStore(call.tx)
+    found = store.get(call.path["model_id"], allow_deleted=message.allow_deleted, with_points=True)
     if not found.registrations or call.principal.is_confined:
         check_experiment(call.principal, found.experiment_id)
     return {"model": logged_json(found)}
