@@ -20,6 +20,7 @@ from headway.errors import HeadwayError
 VARIABLE = "HEADWAY_POD_ENVIRONMENT"
 _TERMINATION = "/dev/termination-log"
 _LONGEST = 1200
+_UNUSED_DAYS = 60  # longer than any step may take: it reads its environment all that time
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,14 +36,13 @@ class EnvironmentOrder:
 def make(order: EnvironmentOrder) -> BuiltEnv:
     """Make the environment, or find it; afterwards it stands on the shelf of the order's own tier."""
     tier, root = Tier(order.tier), Path(order.cache)
-    built = UvBuilder(root, wheels_only=True).build(order.env, Path(order.source), tier, sys.stdout)
-    wanted = Shelf(root, tier).path(order.env.digest)
-    if Path(built.path) != wanted:
-        # Of a higher tier: the attempt was told of one place only.
-        wanted.parent.mkdir(parents=True, exist_ok=True)
-        if not wanted.exists():
-            wanted.unlink(missing_ok=True)
-            wanted.symlink_to(built.path)
+    builder, shelf = UvBuilder(root, wheels_only=True), Shelf(root, tier)
+    built = builder.build(order.env, Path(order.source), tier, sys.stdout)
+    shelf.show(built, sys.stdout)  # of a higher tier, perhaps: the attempt was told of one place only
+    shelf.note_use(order.env.digest)
+    if not built.reused:
+        # Now that something was added: the volume is nobody's to tidy but ours.
+        builder.drop_unused(tier, days=_UNUSED_DAYS)
     return built
 
 

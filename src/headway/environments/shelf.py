@@ -7,7 +7,9 @@ import fcntl
 import os
 import re
 import shutil
+import time
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -17,7 +19,6 @@ from headway.errors import UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
     from typing import TextIO
 
 _MARKER = "headway.json"
@@ -91,8 +92,35 @@ class Shelf:
     def discard(self, digest: str) -> None:
         """Remove an environment; killed half way it is unfinished, never half there."""
         path = self.path(digest)
+        if path.is_symlink():  # a higher shelf's, which is not ours to empty
+            path.unlink()
+            return
         (path / _MARKER).unlink(missing_ok=True)
         shutil.rmtree(path, ignore_errors=True)
+
+    def show(self, other: BuiltEnv, log: TextIO) -> None:
+        """Let a higher shelf's environment be found at this one's place, too; safe to race."""
+        path = self.path(other.digest)
+        if Path(other.path) == path or self.find(other.digest) is not None:
+            return
+        with self.lock(other.digest, log):
+            if self.find(other.digest) is None:
+                self.discard(other.digest)  # what a killed build left, or a link to what is gone
+                path.symlink_to(other.path)
+
+    def note_use(self, digest: str) -> None:
+        """Remember that an environment is wanted still; one of a shelf that may not be written to stays as it is."""
+        with contextlib.suppress(OSError):
+            os.utime(self.path(digest) / _MARKER)
+
+    def unused(self, days: float) -> frozenset[str]:
+        """Return the environments of this shelf that nobody has wanted for so long."""
+        limit, found = time.time() - days * 86_400, set()
+        for digest in self.digests():
+            with contextlib.suppress(OSError):
+                if (self.path(digest) / _MARKER).stat().st_mtime < limit:
+                    found.add(digest)
+        return frozenset(found)
 
     def digests(self) -> list[str]:
         """Return every digest that was ever begun and not removed since, finished or not."""

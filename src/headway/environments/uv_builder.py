@@ -127,6 +127,13 @@ class UvBuilder:
         kept = frozenset(keep)
         return sum(prune_shelf(shelf, kept, variables=self._variables(shelf)) for shelf in self._shelves.values())
 
+    def drop_unused(self, tier: Tier, *, days: float) -> int:
+        """Remove environments of one tier that nobody has wanted for so long; return the bytes freed."""
+        shelf = self._shelves[tier]
+        unused = shelf.unused(days)
+        kept = frozenset(shelf.digests()) - unused
+        return prune_shelf(shelf, kept, variables=self._variables(shelf)) if unused else 0
+
     # --- one build ------------------------------------------------------------------------------
 
     def _make(self, build: _Build) -> BuiltEnv:

@@ -21,8 +21,9 @@ from headway.environments.shelf import Shelf
 from headway.projects.model import EnvSection
 
 
-def project(folder: Path, requirements: str = "./leaf-1.0-py3-none-any.whl\n") -> EnvSpec:
+def project(folder: Path, requirements: str = "./leaf-1.0-py3-none-any.whl\n", *, limits: str = "") -> EnvSpec:
     folder.mkdir(exist_ok=True)
+    (folder / "limits.txt").write_text(limits)
     with zipfile.ZipFile(folder / "leaf-1.0-py3-none-any.whl", "w") as wheel:
         wheel.writestr("leaf.py", "x = 1\n")
         wheel.writestr("leaf-1.0.dist-info/METADATA", "Metadata-Version: 2.1\nName: leaf\nVersion: 1.0\n")
@@ -91,6 +92,56 @@ def test_what_main_has_serves_a_change_and_never_the_other_way(tmp_path: Path) -
     assert seen.resolve() == Shelf(root, Tier.MAIN).path(env.digest)
     assert (seen / "bin" / "python").exists()
     assert run(tmp_path, env, Tier.CHANGE)[0] == 0
+
+
+def test_pods_of_changes_that_begin_together_all_find_what_main_has(tmp_path: Path) -> None:
+    env, root = project(tmp_path / "project"), tmp_path / "cache"
+    assert run(tmp_path, env, Tier.MAIN)[0] == 0
+    half = Shelf(root, Tier.CHANGE).path(env.digest)
+    (half / "bin").mkdir(parents=True)  # what a killed build left
+    started = [container(tmp_path, env, Tier.CHANGE) for _ in range(4)]
+    logs = [each.communicate(timeout=120)[0] for each in started]
+    assert [each.returncode for each in started] == [0] * 4, logs
+    assert half.resolve() == Shelf(root, Tier.MAIN).path(env.digest)
+
+
+def test_when_mains_is_gone_a_change_makes_its_own(tmp_path: Path) -> None:
+    env, root = project(tmp_path / "project"), tmp_path / "cache"
+    assert run(tmp_path, env, Tier.MAIN)[0] == 0
+    assert run(tmp_path, env, Tier.CHANGE)[0] == 0
+    Shelf(root, Tier.MAIN).discard(env.digest)
+    assert run(tmp_path, env, Tier.CHANGE)[0] == 0
+    own = Shelf(root, Tier.CHANGE)
+    assert not own.path(env.digest).is_symlink()
+    assert own.find(env.digest) is not None
+
+
+def test_removing_a_link_leaves_what_it_leads_to(tmp_path: Path) -> None:
+    env, root = project(tmp_path / "project"), tmp_path / "cache"
+    assert run(tmp_path, env, Tier.MAIN)[0] == 0
+    assert run(tmp_path, env, Tier.CHANGE)[0] == 0
+    Shelf(root, Tier.CHANGE).discard(env.digest)
+    assert Shelf(root, Tier.CHANGE).find(env.digest) is None
+    assert Shelf(root, Tier.MAIN).find(env.digest) is not None
+
+
+def test_what_nobody_has_wanted_for_long_goes_when_something_is_added(tmp_path: Path) -> None:
+    shelf = Shelf(tmp_path / "cache", Tier.CHANGE)
+    leaf = "./leaf-1.0-py3-none-any.whl\n"
+    made = {}
+    for text in ("", leaf):
+        made[text] = project(tmp_path / "project", text)
+        assert run(tmp_path, made[text], Tier.CHANGE)[0] == 0
+    for each in made.values():
+        os.utime(shelf.path(each.digest) / "headway.json", (1, 1))
+    assert run(tmp_path, made[leaf], Tier.CHANGE)[0] == 0  # wanted again; nothing is added, so nothing goes
+    assert shelf.unused(60) == {made[""].digest}
+    assert shelf.find(made[""].digest) is not None
+    fresh = project(tmp_path / "project", f"{leaf}-c limits.txt\n", limits="leaf==1.0\n")
+    assert run(tmp_path, fresh, Tier.CHANGE)[0] == 0
+    assert shelf.find(made[""].digest) is None
+    assert shelf.find(made[leaf].digest) is not None
+    assert shelf.find(fresh.digest) is not None
 
 
 @pytest.mark.parametrize(
