@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import random
 import signal
 import subprocess
 import sys
@@ -28,6 +29,7 @@ from upstream import Away
 
 _TICK = 0.2
 _BEAT = 2.0
+_FIRST_PAUSE, _LONGEST_PAUSE = 0.5, 5.0
 _PART = 1 << 20
 _MORE = 60.0  # beyond the patience of the supervisor
 _NOT_RUN = 76
@@ -94,13 +96,21 @@ class Pod:
             env={"PATH": os.environ.get("PATH", "")},
             start_new_session=True,
         )
+        pause = next_try = 0.0
+        is_over = False
         while child.poll() is None:
-            try:
-                self._send_log()
-            except (Away, NotTaken):
-                pass  # it is kept here, and brought later
-            except Ended:
-                self._stop()  # cancelled, or taken for lost: nobody waits for the result
+            if not is_over and time.monotonic() >= next_try:
+                try:
+                    self._send_log()
+                    pause = 0.0
+                except Away:  # it is kept here, and brought later
+                    pause = min(max(pause * 2, _FIRST_PAUSE), _LONGEST_PAUSE)
+                    next_try = time.monotonic() + pause * (0.5 + random.random())  # noqa: S311  # no secret
+                except NotTaken:
+                    self._is_log_taken = False  # it is as long as the server allows
+                except Ended:  # cancelled, or taken for lost: nobody waits for the result
+                    is_over = True
+                    self._stop()
             time.sleep(_TICK)
         return child.returncode
 
@@ -110,8 +120,8 @@ class Pod:
         now = time.monotonic()
         if not data and now < self._next_beat:
             return True
-        seen = self._server.log(self._sent, data)
         self._next_beat = now + _BEAT
+        seen = self._server.log(self._sent, data)
         self._sent = seen.size
         if seen.stop:
             self._stop()
