@@ -69,19 +69,19 @@ def _take_logged(tx: Connection, moved: MovedLoggedModel, *, actor: str) -> str:
     )
     store.log_params(moved.model_id, moved.params)
     store.set_tags(moved.model_id, moved.tags)
-    for each in moved.metrics:
-        store.log_metric(
-            moved.model_id,
-            ModelMetric(
-                key=each.key,
-                value=clamped(each.value),
-                timestamp=each.timestamp,
-                step=each.step,
-                run_id=each.run_id,
-                dataset_name=each.dataset_name,
-                dataset_digest=each.dataset_digest,
-            ),
+    points = [
+        ModelMetric(
+            key=each.key,
+            value=clamped(each.value),
+            timestamp=each.timestamp,
+            step=each.step,
+            run_id=each.run_id,
+            dataset_name=each.dataset_name,
+            dataset_digest=each.dataset_digest,
         )
+        for each in moved.metrics
+    ]
+    store.log_metrics(moved.model_id, points)
     if moved.stage == "deleted":
         store.delete(moved.model_id, actor=actor)
     times = {"last_update_time": moved.last_update_time}

@@ -142,8 +142,8 @@ def three(tx: Connection) -> list[str]:
         for name, depth, kind in (("one", "1", "tree"), ("two", "2", "Tree"), ("three", "3", "net"))
     ]
     for model_id, value in zip(ids, (0.9, math.nan, 0.5), strict=True):
-        store.log_metric(model_id, ModelMetric(key="f1", value=value, timestamp=1, run_id="r"))
-    store.log_metric(ids[0], ModelMetric(key="f1", value=0.7, timestamp=2, step=1, run_id="r", dataset_name="test"))
+        store.log_metrics(model_id, [ModelMetric(key="f1", value=value, timestamp=1, run_id="r")])
+    store.log_metrics(ids[0], [ModelMetric(key="f1", value=0.7, timestamp=2, step=1, run_id="r", dataset_name="test")])
     return ids
 
 
@@ -196,15 +196,15 @@ def test_an_order_by_metric_puts_nan_and_the_missing_last(tx: Connection) -> Non
 
 def test_every_point_of_a_metric_is_kept_once(tx: Connection, three: list[str]) -> None:
     store = LoggedModelStore(tx)
-    store.log_metric(three[2], ModelMetric(key="f1", value=0.1, timestamp=9, step=5, run_id="r"))
-    store.log_metric(three[2], ModelMetric(key="f1", value=0.2, timestamp=99, step=2, run_id="r"))
-    store.log_metric(three[2], ModelMetric(key="f1", value=0.2, timestamp=99, step=2, run_id="r"))
+    store.log_metrics(three[2], [ModelMetric(key="f1", value=0.1, timestamp=9, step=5, run_id="r")])
+    store.log_metrics(three[2], [ModelMetric(key="f1", value=0.2, timestamp=99, step=2, run_id="r")])
+    store.log_metrics(three[2], [ModelMetric(key="f1", value=0.2, timestamp=99, step=2, run_id="r")])
     points = [
         (each.timestamp, each.value) for each in store.get(three[2], with_points=True).metrics if each.run_id == "r"
     ]
     assert points[-2:] == [(9, 0.1), (99, 0.2)]
     with pytest.raises(NotFound):
-        store.log_metric("m-none", ModelMetric(key="f1", value=0.1, timestamp=9))
+        store.log_metrics("m-none", [ModelMetric(key="f1", value=0.1, timestamp=9)])
     assert store.of_run("nobody") == ()
 
 

@@ -247,20 +247,24 @@ def _complain(asked: LogBatch) -> None:
 def _log_model_metrics(call: Call, run_id: str, points: Sequence[LogMetric | BatchMetric]) -> None:
     """Keep the same points with the logged models that they were measured on."""
     models = LoggedModelStore(call.tx)
-    for model_id in {point.model_id: None for point in points}:
+    measured: dict[str, list[ModelMetric]] = {point.model_id: [] for point in points}
+    for model_id in measured:
         if models.find(model_id) is None:
             raise unknown_measured(model_id)
     for point in points:
-        measured = ModelMetric(
-            key=point.key,
-            value=clamped(point.value or 0.0),
-            timestamp=point.timestamp or 0,
-            step=point.step,
-            run_id=run_id,
-            dataset_name=point.dataset_name,
-            dataset_digest=point.dataset_digest,
+        measured[point.model_id].append(
+            ModelMetric(
+                key=point.key,
+                value=clamped(point.value or 0.0),
+                timestamp=point.timestamp or 0,
+                step=point.step,
+                run_id=run_id,
+                dataset_name=point.dataset_name,
+                dataset_digest=point.dataset_digest,
+            )
         )
-        models.log_metric(point.model_id, measured)
+    for model_id, own in measured.items():
+        models.log_metrics(model_id, own)
 
 
 def _log_inputs(call: Call, asked: LogInputs) -> None:
