@@ -1,4 +1,4 @@
-"""What runs in a pod, as processes against a server that is told how to answer: everything arrives, once, or is told."""
+"""What runs in a pod, as processes beside a server that is told how to answer: all arrives once, or is told of."""
 
 from __future__ import annotations
 

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from headway.engines.base import Exited, Isolation, Lost
 from headway.engines.delivered import ORDERED
@@ -19,8 +19,10 @@ from headway.engines.kubernetes.judge import Facts, Waits, judge
 from headway.engines.kubernetes.namespace import Namespace
 from headway.engines.kubernetes.options import KubernetesOptions
 from headway.errors import HeadwayError, Unreachable, UsageError
-from headway.kube import Kube
 from headway.logs import logger
+
+if TYPE_CHECKING:
+    from headway.kube import Kube
 
 _FIRST_PAUSE = 2.0
 _LONGEST_PAUSE = 120.0
@@ -158,6 +160,9 @@ class Keeper:
             self._refused(care, error)
         except FileNotFoundError:
             return  # the folder was removed meanwhile
+        except Exception:  # noqa: BLE001  # one attempt that cannot be cared for must not hold up all others
+            logger().exception("attempt in the cluster cannot be cared for", attempt=care.folder.handle)
+            self._later(care)
 
     def _no_answer(self, error: Unreachable) -> None:
         """Let nobody ask for a while that grows: one attempt finds out for all whether the cluster is back."""

@@ -50,20 +50,9 @@ class Namespace:
         """How long nothing was heard of one of them."""
         return max(self._jobs.silent_seconds, self._pods.silent_seconds)
 
-    def take_changed(self) -> bool:
-        """Whether anything changed since this was asked last."""
-        changed = self._jobs.changed.is_set() or self._pods.changed.is_set()
-        self._jobs.changed.clear()
-        self._pods.changed.clear()
-        return changed
-
     def job(self, name: str) -> Document | None:
         """Return a Job as last seen."""
         return self._jobs.get(name)
-
-    def jobs(self) -> list[Document]:
-        """Return every Job of this server as last seen."""
-        return self._jobs.all()
 
     def note_job(self, document: Document) -> None:
         """Take a Job that was just made."""
