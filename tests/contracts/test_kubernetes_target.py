@@ -265,3 +265,26 @@ def test_a_deployment_moves_to_another_namespace(ground: Ground) -> None:
     poll(lambda: {key[1] for key in ground.api.objects if key[0] == "deployments"} == {"other"})
     with pytest.raises(UsageError, match="may not go to the namespace"):
         target.apply(replace(first, revision=3, spec=replace(first.spec, namespace="kube-system")))
+
+
+def test_what_another_server_has_under_the_same_name_is_left_alone(ground: Ground) -> None:
+    theirs = {
+        "apiVersion": "apps/v1",
+        "kind": "Deployment",
+        "metadata": {
+            "name": f"headway-{NAME}",
+            "namespace": "default",
+            "labels": {"headway.dev/endpoint": f"headway-{NAME}"},
+            "annotations": {"headway.dev/server": "another"},
+        },
+    }
+    ground.endpoints.runs_pods = False
+    ground.api.put("deployments", theirs)
+    target = ground.target()
+    target.apply(wanted(ground.route(1)))
+    seen = until(target, lambda now: "another server has" in now.message)
+    assert not seen.ready
+    assert not [key for key in ground.api.objects if key[0] == "secrets"]
+    ground.endpoints.runs_pods = True
+    ground.api.remove("deployments", "default", f"headway-{NAME}")
+    until(target, lambda now: now.ready)

@@ -91,7 +91,7 @@ def test_no_request_is_dropped_over_canaries_promotions_and_rollbacks(
                 serve(target, wanted)
 
     assert callers.problems == []
-    print(f"{sum(callers.answers.values())} answers, {dict(callers.answers)}")  # figures for docs/explanation
+    print(f"{sum(callers.answers.values())} answers, {dict(callers.answers)}")  # noqa: T201  # figures for docs/explanation
     assert sum(callers.answers.values()) > 500
     assert set(callers.answers) == {"1", "2", "4", "6"}
     assert pods(world) == before  # no rollout replaces a pod
@@ -115,7 +115,7 @@ def test_no_request_is_dropped_while_the_only_pod_is_replaced(world: PodWorld, t
         wait_until(lambda: (now := target.observe(NAME)) is not None and now.revision == 2)
 
     assert callers.problems == []
-    print(f"{sum(callers.answers.values())} answers, {dict(callers.answers)}")  # figures for docs/explanation
+    print(f"{sum(callers.answers.values())} answers, {dict(callers.answers)}")  # noqa: T201  # figures for docs/explanation
     assert sum(callers.answers.values()) > 500
     assert set(callers.answers) == {"1"}
 
@@ -133,7 +133,7 @@ def test_no_request_is_dropped_when_one_of_two_pods_is_deleted(world: PodWorld, 
         wait_until(lambda: "2 pods answer" in (target.observe(NAME) or seen).message)
 
     assert callers.problems == []
-    print(f"{sum(callers.answers.values())} answers, {dict(callers.answers)}")  # figures for docs/explanation
+    print(f"{sum(callers.answers.values())} answers, {dict(callers.answers)}")  # noqa: T201  # figures for docs/explanation
     assert sum(callers.answers.values()) > 500
     assert set(callers.answers) == {"1"}
 

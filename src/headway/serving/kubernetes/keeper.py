@@ -6,6 +6,7 @@ folder. A cluster that refuses or is away is asked again, ever more rarely; noth
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
 from collections import defaultdict
@@ -14,13 +15,15 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import msgspec
 
-from headway.errors import HeadwayError, UsageError
+from headway.errors import Conflict, HeadwayError, UsageError
+from headway.ids import new_id
 from headway.kube_errors import refusal
 from headway.logs import logger
 from headway.serving.durable import read_record, write_file
 from headway.serving.kubernetes.objects import (
     NAME_LABEL,
     SELECTOR,
+    SERVER_MARK,
     digest,
     replicas,
     service,
@@ -157,7 +160,8 @@ class Keeper:
         if not ours:
             return _IDLE
         for place in ours:
-            self._try(place.name, lambda place=place: self._bring(place, wanted[place.name]))  # type: ignore[misc]  # bound now
+            if not self._try(place.name, lambda place=place: self._bring(place, wanted[place.name])):  # type: ignore[misc]  # bound now
+                self._note_away([place], self._troubles[place.name].text)
         namespaces = {kept.namespace for place in ours if (kept := _kept(place)).namespace}
         for namespace in sorted(namespaces):
             here = [place for place in ours if _kept(place).namespace == namespace and wanted[place.name]]
@@ -197,14 +201,14 @@ class Keeper:
             kept = Kept()
         if wanted is None:
             return
+        if not kept.applied:
+            self._check_owner(wanted.name, namespace)
         if not kept.has_token:
             _keep(place, replace(kept, namespace=namespace))  # first: what is made must be found again
             self.cluster().apply(token_secret(wanted.name, namespace, self._tokens.mint(wanted.name)))
             kept = _keep(place, replace(kept, namespace=namespace, has_token=True))
-        objects = (
-            service(wanted.name, namespace, self.settings.service_port),
-            workload(wanted, namespace, self.settings),
-        )
+        entrance = service(wanted.name, namespace, self.settings.service_port)
+        objects = (entrance, workload(wanted, namespace, self.settings, server=self._server()))
         mark = digest(objects)
         if kept.applied == mark:
             return
@@ -212,6 +216,30 @@ class Keeper:
         kept = _keep(place, replace(kept, address=_address(made, self.settings.service_port)))
         self.cluster().apply(objects[1])
         _keep(place, replace(kept, applied=mark))
+
+    def _check_owner(self, name: str, namespace: str) -> None:
+        """Leave alone what another server has made here under the same name.
+
+        Raises:
+            Conflict: it has; each of the two would end the other's tokens for ever.
+        """
+        found = self.cluster().list("Deployment", namespace=namespace, labels=f"{NAME_LABEL}={slug(name)}").items
+        owners = {each["metadata"].get("annotations", {}).get(SERVER_MARK, "") for each in found}
+        if owners - {self._server(), ""}:
+            raise Conflict(
+                f"another server has {slug(name)} in the namespace {namespace}",
+                cause="two servers that share a namespace have a deployment of the same name",
+                hint="give each server namespaces of its own, or delete that Deployment if its server is gone",
+            )
+
+    def _server(self) -> str:
+        """Return this server's mark; it moves with the data directory."""
+        path = self._root / ".server"
+        with contextlib.suppress(FileNotFoundError):
+            return path.read_text("utf-8")
+        self._root.mkdir(parents=True, exist_ok=True)
+        write_file(path, new_id().encode())
+        return path.read_text("utf-8")
 
     def _remove(self, place: PodFolder, namespace: str) -> None:
         self._tokens.revoke(place.name)

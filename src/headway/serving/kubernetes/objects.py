@@ -22,6 +22,7 @@ Document = dict[str, Any]
 LABELS = {"app.kubernetes.io/managed-by": "headway", "app.kubernetes.io/component": "endpoint"}
 SELECTOR = ",".join(f"{name}={value}" for name, value in LABELS.items())
 NAME_LABEL = "headway.dev/endpoint"
+SERVER_MARK = "headway.dev/server"  # an annotation: whose endpoint it is
 UID = 10001
 DRAIN_SECONDS = 10  # from "no new connections" to the end of the process, so that every proxy has heard of it
 _LONGEST_SLUG = 48
@@ -73,12 +74,13 @@ def service(name: str, namespace: str, port: int = PORT) -> Document:
     }
 
 
-def workload(wanted: Deployment, namespace: str, settings: PodSettings) -> Document:
+def workload(wanted: Deployment, namespace: str, settings: PodSettings, *, server: str = "") -> Document:
     """Return the Deployment; which versions serve is no part of it, so that a rollout replaces no pod."""
     labels = {**LABELS, NAME_LABEL: slug(wanted.name)}
     metadata = _metadata(wanted.name, namespace, slug(wanted.name))
     routes = ", ".join(f"{route.model} v{route.version} {route.weight} %" for route in wanted.routes)
     metadata["annotations"] |= {"headway.dev/routes": routes, "headway.dev/revision": str(wanted.revision)}
+    metadata["annotations"][SERVER_MARK] = server
     return {
         "apiVersion": "apps/v1",
         "kind": "Deployment",
@@ -128,6 +130,11 @@ def _pod(wanted: Deployment, settings: PodSettings) -> Document:
             {"name": "token", "secret": {"secretName": f"{slug(wanted.name)}-token", "defaultMode": 0o440}},
         ],
     }
+    if replicas(wanted) > 1:
+        # Together on one node they would go together.
+        spread = {"maxSkew": 1, "topologyKey": "kubernetes.io/hostname", "whenUnsatisfiable": "ScheduleAnyway"}
+        mine = {"labelSelector": {"matchLabels": {NAME_LABEL: slug(wanted.name)}}}
+        pod["topologySpreadConstraints"] = [spread | mine]
     if settings.pull_secret:
         pod["imagePullSecrets"] = [{"name": settings.pull_secret}]
     if settings.runtime_class:
