@@ -479,7 +479,8 @@ def _mlflow() -> str:
         "itself; the client then sends whole files through the proxy. MLflow's client keeps prompts as registered "
         "models: those routes take them, and hide them from ordinary searches. `/graphql` answers what MLflow's page "
         "of a run asks: an experiment, a run with its experiment and versions, runs, histories, files, datasets and "
-        "versions, each with the rights of its route; it has no introspection.",
+        "versions, each with the rights of its route; it has no introspection. A prompt that somebody "
+        "tried becomes a run with a table, without the model that only MLflow's AI gateway could ask.",
         "## On purpose different",
         "The conformance suite (`make conformance`) holds the same clauses against MLflow's server and this one. Where "
         "this one departs on purpose, the suite says why and expects it:",

@@ -46,12 +46,34 @@ FAMILIES = [
     ("CVE-2025-52967", "POST", AJAX + "gateway-proxy?gateway_path=http://{TRAP}/"),
     ("CVE-2026-2393", "POST", REST + "webhooks"),
     ("CVE-2026-64849", "POST", REST + "webhooks/1/test"),
-    ("CVE-2023-6709", "POST", AJAX + "runs/create-promptlab-run"),
     ("CVE-2023-6014", "POST", REST + "users/create"),
     ("CVE-2025-1474", "POST", REST + "users/create"),
     ("CVE-2025-1473", "POST", "/signup"),
     ("CVE-2025-1473", "GET", "/signup"),
 ]
+TEMPLATES = [
+    "{{ 7 * 7 }}",
+    "{{ cycler.__init__.__globals__.os.popen('id').read() }}",
+    "{% raw %}",
+    "${7*7}",
+    "{0.__class__}",
+]
+
+
+@pytest.mark.parametrize("template", TEMPLATES)
+def test_a_template_is_kept_and_never_filled_in(site: Site, told: Record, template: str) -> None:
+    said = {"key": "x", "value": template}
+    body: dict[str, object] = dict.fromkeys(
+        ("prompt_template", "model_route", "model_input", "mlflow_version"), template
+    )
+    body |= {"experiment_id": "0", "prompt_parameters": [said], "model_output": template}
+    answer = site.ask("POST", AJAX + "runs/create-promptlab-run", body)
+    kept = {"key": "prompt_template", "value": template} in answer.json()["run"]["data"]["params"]
+    told("CVE-2023-6709", f"the template {template}", answer, 200, only=kept)
+    answer = site.ask("POST", AJAX + "runs/create-promptlab-run", body | {"experiment_id": "../../etc"})
+    told("CVE-2023-6709", f"the template {template} elsewhere", answer, 400, 404)
+
+
 WEBHOOKS = [
     *("http://169.254.169.254/", "http://[::1]/", "http://[::ffff:127.0.0.1]/", "http://2130706433/", "http://{TRAP}/"),
     *("http://localhost:{TRAP}/", "https://127.0.0.1.nip.io/", "http://0x7f.1/", "http://{TRAP}@example.org/"),

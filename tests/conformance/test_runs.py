@@ -287,3 +287,55 @@ def test_a_store_that_updates_a_run(rest: Any, exp: str, server: Server) -> None
     assert (info.status, info.end_time, info.run_name, info.start_time) == ("FAILED", 17, "by store", 3)
     info = rest.update_run_info(run, None, None, "other")
     assert (info.status, info.end_time, info.run_name) == ("FAILED", 17, "other")
+
+
+TRIED = "/ajax-api/2.0/mlflow/runs/create-promptlab-run"
+
+
+def test_a_prompt_that_somebody_tried(server: Server, exp: str) -> None:
+    asked = {
+        "experiment_id": exp,
+        "run_name": "haiku",
+        "prompt_template": "Write of {{ bird }}",
+        "prompt_parameters": [{"key": "bird", "value": "heron"}],
+        "model_route": "poet",
+        "model_parameters": [{"key": "temperature", "value": 0.5}],
+        "model_input": "Write of heron",
+        "model_output": "Grey in the shallows",
+        "model_output_parameters": [{"key": "latency", "value": "12"}],
+        "mlflow_version": "3.17.2",
+        "user_id": "basho",
+        "start_time": 19,
+    }
+    run = server.post(TRIED, asked)["run"]
+    info = run["info"]
+    wanted = (exp, "haiku", "basho", "FINISHED", 19)
+    assert tuple(info[each] for each in ("experiment_id", "run_name", "user_id", "status", "start_time")) == wanted
+    assert {each["key"]: each["value"] for each in run["data"]["params"]} == {
+        "temperature": "0.5",
+        "model_route": "poet",
+        "prompt_template": "Write of {{ bird }}",
+    }
+    tags = {each["key"]: each["value"] for each in run["data"]["tags"]}
+    assert tags["mlflow.runSourceType"] == "PROMPT_ENGINEERING"
+    assert tags["mlflow.loggedArtifacts"] == '[{"path": "eval_results_table.json", "type": "table"}]'
+    answer = server.http.get("/get-artifact", params={"run_id": info["run_id"], "path": "eval_results_table.json"})
+    assert answer.json() == {
+        "columns": ["bird", "prompt", "output", "latency"],
+        "data": [["heron", "Write of heron", "Grey in the shallows", "12"]],
+    }
+
+
+def test_what_a_tried_prompt_needs(server: Server) -> None:
+    asked: dict[str, Any] = {}
+    for name, value in (
+        ("experiment_id", "0"),
+        ("prompt_template", "t"),
+        ("prompt_parameters", [{"key": "a", "value": "b"}]),
+        ("model_route", "r"),
+        ("model_input", "i"),
+        ("mlflow_version", "3"),
+    ):
+        assert server.refused(TRIED, asked).says(f"CreatePromptlabRun request must specify {name}.")
+        asked[name] = value
+    assert server.refused(TRIED, asked | {"experiment_id": "1987654"}).status == 404

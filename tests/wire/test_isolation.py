@@ -106,6 +106,13 @@ def requests(of: Things) -> list[Request]:
             hides=False,
         ),
         post("runs/create", exp),
+        Request(
+            method="POST",
+            path="/ajax-api/2.0/mlflow/runs/create-promptlab-run",
+            body=exp
+            | dict.fromkeys(("prompt_template", "model_route", "model_input", "mlflow_version"), "x")
+            | {"prompt_parameters": [{"key": "k", "value": "v"}]},
+        ),
         get("runs/get", run),
         get("runs/get", {"run_uuid": of.run}),
         post("runs/update", run | {"status": "FAILED"}),

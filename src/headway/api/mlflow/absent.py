@@ -30,7 +30,6 @@ _WORDS = {
 _PREFIX = re.compile(r"/(?:ajax-)?api/[23]\.0/(?:mlflow(?:-artifacts)?/)?(?:artifacts/(?=presigned))?([\w-]+)")
 _OTHER = {
     "/v1/traces": "traces",
-    "/ajax-api/2.0/mlflow/runs/create-promptlab-run": "prompts",
 }
 
 

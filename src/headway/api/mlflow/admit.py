@@ -388,7 +388,7 @@ GUARDS: dict[str, Callable[[Asked, Any], str | None]] = {
 # --- what streams: a field of the query, or the path, names it; a bare key is looked at where it is used ----
 
 _BY_KEY = "key"
-_BY_FIELD = "field"  # each field is admitted as the route that answers it
+_BY_FIELD = "field"  # looked at where the body has been read: what it asks is admitted as the route that answers it
 STREAMS: dict[str, str] = {
     "mlflow-artifacts/artifacts/{path:path}": _BY_KEY,
     "mlflow-artifacts/artifacts": _BY_KEY,
@@ -397,6 +397,7 @@ STREAMS: dict[str, str] = {
     "mlflow-artifacts/mpu/abort/{path:path}": _BY_KEY,
     "mlflow-artifacts/presigned/{path:path}": _BY_KEY,  # never offered
     "/graphql": _BY_FIELD,
+    "runs/create-promptlab-run": _BY_FIELD,
     "artifacts/list": "run",
     "/get-artifact": "run",
     "upload-artifact": "run",

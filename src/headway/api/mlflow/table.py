@@ -11,6 +11,7 @@ from headway.api.mlflow import (
     models,
     presigned,
     probes,
+    promptlab,
     registry,
     registry_search,
     runs,
@@ -29,4 +30,5 @@ ROUTES: tuple[Route | StreamRoute, ...] = (
     *artifacts.ROUTES,
     *presigned.ROUTES,
     *graph_route.ROUTES,
+    *promptlab.ROUTES,
 )
