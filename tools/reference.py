@@ -319,6 +319,8 @@ def _commands() -> str:
 
 def _remark(verb: str) -> str:
     return {
+        "train": "`key=value` tries another value than headway.yaml of the commit has. Such a run judges no commit: "
+        "the required status stays that of a run with the file's own values. Commit the value to have it judged.",
         "tune": "The search is not there yet: the command answers with what is missing.",
         "override": "The check's id is what the report and `headway gate` print. The check turns into a warning, "
         "the reason and the name stand in the report and in the events, and the next commit needs it again.",

@@ -110,13 +110,14 @@ def _run(  # what is known of one commit
     if shown["command"]["answer"]:
         summarize(shown["command"]["answer"])
     for job in jobs:
-        _say_status(github, told, commit, job, state=StatusState.PENDING, title="being trained")
+        shown = client.get(f"/jobs/{job['id']}")
+        _say_status(github, told, commit, shown, state=StatusState.PENDING, title="being trained")
     ended = []
     for job in jobs:
         each = until_judged(client, job["id"], is_quiet=False)
         ended.append(each)
         state, title = verdict_of(each)
-        _say_status(github, told, commit, each["job"], state=state, title=title)
+        _say_status(github, told, commit, each, state=state, title=title)
     return ended
 
 
@@ -195,15 +196,17 @@ def verdict_of(shown: dict[str, Any]) -> tuple[StatusState, str]:
 
 
 def _say_status(
-    github: AtGitHub | None, told: Told, sha: str, job: dict[str, Any], *, state: StatusState, title: str
+    github: AtGitHub | None, told: Told, sha: str, shown: dict[str, Any], *, state: StatusState, title: str
 ) -> None:
     if github is None:
         return
+    # What the required status says is for the commit's own values: others are told of beside it (ADR 0019).
+    beside = "/other-values" if shown["plan"]["replaced"] else ""
     github.say(
         WantedStatus(
             repo_id=github.repo.id,
             sha=sha,
-            context=f"headway/{job['project']}",
+            context=f"headway/{shown['job']['project']}{beside}",
             state=state,
             title=title,
             url=told.page,

@@ -141,8 +141,11 @@ def judge(shown: dict[str, Any]) -> None:
         )
     verdict = (result or {}).get("verdict") or {}
     if verdict.get("outcome") not in ("pass", "warn"):
+        if verdict.get("withheld") and verdict["outcome"] == "cannot_tell" and job["change"] is None:
+            return  # other values were tried where nothing is to be merged: the gates have nothing against them
         failed = [c["id"] for c in verdict.get("checks", []) if c["judged"] and c["state"] in _BLOCKING]
+        why = ", ".join(failed) or verdict.get("withheld") or str(verdict.get("outcome")).replace("_", " ")
         raise GateFailed(
-            f"job #{job['number']} ran well and is not ready: {', '.join(failed) or verdict.get('outcome')}",
+            f"job #{job['number']} ran well and is not ready: {why}",
             hint=f"headway report {job['number']}",
         )

@@ -96,8 +96,13 @@ def _judged(store: JobStore, results: JobResults, command: Command) -> tuple[Job
     where = [schema.job.c.repo_id == command.repo_id, schema.job.c.change == command.change]
     if command.project is not None:
         where.append(schema.job.c.project == command.project)
-    for job in store.find(*where):
-        result = results.get(job.id)
-        if result is not None and job.commit == command.head_sha:
-            return job, result
+    judged = [
+        (job, result)
+        for job in store.find(*where, schema.job.c.commit == command.head_sha)
+        if (result := results.get(job.id)) is not None
+    ]
+    # What was tried with other values decides nothing that could be accepted (ADR 0019).
+    judged.sort(key=lambda each: bool(store.plan(each[0].plan_id).replaced))
+    if judged:
+        return judged[0]
     raise NotFound("nothing has been judged at this commit", hint="/train first")

@@ -12,6 +12,7 @@ from headway.auth.secrets import SecretStore
 from headway.db import schema
 from headway.errors import HeadwayError
 from headway.flow.background import Background
+from headway.flow.deciding import deciding_job
 from headway.flow.deployed import deployment_of
 from headway.flow.outbox import want
 from headway.flow.present import view_job
@@ -22,6 +23,7 @@ from headway.forges.model import StatusState, WantedComment
 from headway.jobs.model import Job
 from headway.jobs.store import JobStore
 from headway.logs import logger
+from headway.reports.model import ReportState, ReportView
 from headway.reports.render import redacted, render
 from headway.serving.model import Release
 from headway.serving.store import ReleaseStore
@@ -187,18 +189,24 @@ def _report(app: App, job: Job, now: datetime) -> None:
         seq = _latest_event(tx)
         store = JobStore(tx)
         fresh = store.get(job.id)
-        project = store.plan(fresh.plan_id).project
+        judge = deciding_job(tx, fresh) or fresh
+        project = store.plan(judge.plan_id).project
         hidden = tuple(SecretStore(tx).all_values(job.repo_id))
-        view = redacted(view_job(app, tx, fresh), hidden) if hidden else view_job(app, tx, fresh)
+        view, deciding = (redacted(view_job(app, tx, each), hidden) for each in (fresh, judge))
     report = render(view)
-    status = status_of(fresh, view, report, project)
+    status = status_of(judge, deciding, report if judge.id == fresh.id else render(deciding), project)
     is_live = status.state is StatusState.PENDING
     with app.database.write() as tx:
         if fresh.change is not None:
             comment = WantedComment(repo_id=job.repo_id, number=fresh.change, marker=report.marker, body=report.body)
-            want(tx, comment, now, is_live=is_live or (view.release is not None and not view.release.state.is_final))
+            want(tx, comment, now, is_live=_is_moving(view))
         want(tx, status, now, is_live=is_live)
         _mark_told(tx, _told_key(_lane_of(fresh)), job.repo_id, now, seq)
+
+
+def _is_moving(view: ReportView) -> bool:
+    is_unjudged = view.state in (ReportState.PLANNED, ReportState.QUEUED, ReportState.RUNNING)
+    return is_unjudged or (view.release is not None and not view.release.state.is_final)
 
 
 def _mark_told(tx: Connection, key: str, repo_id: str, now: datetime, seq: int) -> None:

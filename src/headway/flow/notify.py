@@ -86,7 +86,7 @@ def _events(result: JobResult) -> set[str]:
     found = {"finished"}
     if result.crash is not None:
         found.add("crashed")
-    if result.verdict is not None:
+    if result.verdict is not None and not result.verdict.withheld:
         found.add("gate_passed" if result.verdict.allows_merge else "gate_failed")
     return found
 

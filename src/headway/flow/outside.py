@@ -11,6 +11,7 @@ from headway.app import App
 from headway.db import schema
 from headway.db.events import record
 from headway.environments.model import Tier
+from headway.flow.deciding import deciding_job
 from headway.flow.model import JobResult
 from headway.jobs.model import Job, JobState
 from headway.jobs.store import JobStore
@@ -76,10 +77,11 @@ def _weight(outside: Outside | None) -> object:
 
 
 def job_of(tx: Connection, look: Look) -> Job | None:
-    """Return the newest job of a commit, whatever became of it."""
+    """Return the job that judges a commit, whatever became of it; else the newest that tried other values."""
     table = schema.job.c
     where = (table.repo_id == look.repo_id, table.project == look.project, table.commit == look.commit)
-    return next(iter(JobStore(tx).find(*where, limit=1)), None)
+    newest = next(iter(JobStore(tx).find(*where, limit=1)), None)
+    return newest and (deciding_job(tx, newest) or newest)
 
 
 def tell(tx: Connection, look: Look, what: str, at: datetime) -> None:

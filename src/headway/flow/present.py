@@ -13,6 +13,7 @@ from headway.commands.grammar import format_command
 from headway.commands.model import Command, ParsedCommand
 from headway.commands.store import CommandStore
 from headway.db import schema
+from headway.flow.deciding import deciding_job
 from headway.flow.environment_gate import needs, read_look
 from headway.flow.model import JobResult
 from headway.flow.outside import tracking_of
@@ -102,7 +103,17 @@ def view_job(app: App, tx: Connection, job: Job) -> ReportView:
         updated_at=now,
         spec=plan.project.report,
         template=_template(plan),
+        is_change=job.change is not None,
+        decided_by=_decided_by(tx, job, plan),
     )
+
+
+def _decided_by(tx: Connection, job: Job, plan: Plan) -> str:
+    """Say whose the required status is, where a job with other values is not asked."""
+    judge = deciding_job(tx, job) if plan.replaced else None
+    if judge is None:
+        return ""
+    return f"job #{judge.number}, {_headline(judge, JobResults(tx).get(judge.id))}"
 
 
 def _outside(tx: Connection, plan: Plan, job: Job, result: JobResult | None) -> Outside | None:
@@ -275,7 +286,8 @@ def _headline(job: Job, result: JobResult | None) -> str:
         return job.reason or job.state.value
     blocking = (CheckState.FAILED, CheckState.MISSING, CheckState.CANNOT_TELL)
     failed = [check.id for check in result.verdict.checks if check.judged and check.state in blocking]
-    return f"{result.verdict.outcome.value}: {', '.join(failed)}" if failed else result.verdict.outcome.value
+    words = result.verdict.outcome.words
+    return f"{words}: {', '.join(failed)}" if failed else words
 
 
 def _release_of(tx: Connection, job: Job) -> Release | None:

@@ -182,12 +182,17 @@ def _is_good(job: Job, result: JobResult) -> bool:
     return job.state is JobState.SUCCEEDED and result.verdict is not None and result.verdict.allows_merge
 
 
+_COMMIT_VALUES = "commit these values, and /train that commit"
+
+
 def _checked(app: App, job: Job, plan: Plan, result: JobResult) -> Deployable:
     if not _is_good(job, result):
+        withheld = result.verdict.withheld if result.verdict else ""
+        outcome = result.verdict.outcome.words if result.verdict else "none"
         raise Refused(
             f"job #{job.number} is not good enough to be released",
-            cause=f"it {job.state.value}, verdict {result.verdict.outcome.value if result.verdict else 'none'}",
-            hint="mend what failed, or /override the check with a reason",
+            cause=withheld or f"it {job.state.value}, verdict {outcome}",
+            hint=_COMMIT_VALUES if withheld else "mend what failed, or /override the check with a reason",
             reason="HW-NOT-GOOD-ENOUGH",
         )
     if Tier(job.tier) is Tier.FORK:

@@ -145,7 +145,7 @@ def _judged(app: App, job: Job, plan: Plan, result: JobResult, *, overrides: Seq
         head_sha=job.commit,
     )
     told = result.outside.notes if result.outside else ()
-    verdict = replace(found.verdict, notes=(*found.verdict.notes, *chosen.notes, *told))
+    verdict = replace(found.verdict, notes=(*found.verdict.notes, *chosen.notes, *told)).withhold(plan.other_values)
     judged = replace(
         result,
         metrics=found.metrics,

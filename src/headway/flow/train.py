@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -31,11 +31,11 @@ from headway.jobs.results import ResultStore
 from headway.jobs.store import JobStore
 from headway.pipelines.git_tree import read_tree
 from headway.pipelines.model import GitTree, TaskSpec
-from headway.pipelines.params import merge_params
+from headway.pipelines.params import as_text, merge_params
 from headway.pipelines.steps import Side, make_tasks
 from headway.planning.model import Plan
 from headway.planning.plan import History, make_plan
-from headway.projects.model import ProjectSpec
+from headway.projects.model import ParamValue, ProjectSpec
 
 DEFAULT_PYTHON = "3.11"
 
@@ -99,13 +99,15 @@ def retry(app: App, command: Command) -> str:
             if not found:
                 raise NotFound("there is no job to try again", hint="/train starts one")
             earlier = found[0]
-        before = CommandStore(tx).get(earlier.command_id)
+        before = store.plan(earlier.plan_id)
     if not earlier.state.is_final:
         raise UsageError(f"job #{earlier.number} is {earlier.state}", hint="/stop it first")
+    given = _given(before)
     again = Command(
         id=command.id,
         verb=command.verb,
-        origin=command.origin,
+        # What another system gave by the branch's own triggers stays that when somebody repeats it.
+        origin=Origin.DISPATCH if given and not before.replaced else command.origin,
         repo_id=command.repo_id,
         actor=command.actor,
         at=command.at,
@@ -113,9 +115,15 @@ def retry(app: App, command: Command) -> str:
         change=earlier.change,
         head_sha=earlier.commit,
         branch=earlier.branch,
-        params=before.params,
+        params=given,
     )
     return _queue_all(app, again, rerun=earlier.state is JobState.SUCCEEDED)
+
+
+def _given(plan: Plan) -> dict[str, str]:
+    """Return the values that a command gave for a job, also where that command only repeated another."""
+    own = plan.project.params
+    return {name: as_text(value) for name, value in plan.params.items() if value != own[name]}
 
 
 def plans_for(app: App, command: Command, *, rerun: bool = False) -> list[Planned]:
@@ -151,8 +159,10 @@ def _plan_one(
     head = _side(app, git.directory, at.spec, at.head_tree, allowed=allowed)
     base = None if at.base is None else _side(app, git.directory, at.base, at.base_tree)
     scope = f"{command.repo_id}/{at.spec.name}"
-    tasks = make_tasks(head, base=base, overrides=command.params, scope=scope, other_roots=other_roots)
     params = merge_params(at.spec.params, command.params, known=at.spec.params)
+    # Saying what the file says is no other value: a step that is taken from the base keeps the base's then.
+    others = {name: value for name, value in params.items() if value != at.spec.params[name]}
+    tasks = make_tasks(head, base=base, overrides=others, scope=scope, other_roots=other_roots)
     names = tuple(task.name for task in tasks) if rerun else ()
     made = make_plan(
         at.spec,
@@ -165,8 +175,18 @@ def _plan_one(
         params=params,
         history=_history(app, command, at, tasks, tier),
         rerun=names,
+        replaced=_replaced(command, at.spec.params, others),
     )
     return Planned(plan=replace(made, rerun=names, notes=at.notes), notes=at.notes)
+
+
+def _replaced(command: Command, own: Mapping[str, ParamValue], others: Iterable[str]) -> dict[str, ParamValue]:
+    """Return what the file has where the command gave another value; nothing where the branch lets others give it.
+
+    A dispatch is named under the default branch's own `triggers:` and trains that branch: there is no merge to judge.
+    """
+    is_let = command.origin is Origin.DISPATCH and command.change is None
+    return {} if is_let else {name: own[name] for name in others}
 
 
 def _history(app: App, command: Command, at: ProjectAt, tasks: tuple[TaskSpec, ...], tier: Tier) -> History:

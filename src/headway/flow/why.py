@@ -14,10 +14,13 @@ from headway.auth.projects import ProjectStore
 from headway.commands.model import Command
 from headway.db import schema
 from headway.errors import NotFound
+from headway.flow.deciding import deciding_job
 from headway.flow.present import job_url
 from headway.flow.results import JobResults
 from headway.jobs.model import Job
 from headway.jobs.store import JobStore
+from headway.pipelines.params import as_text
+from headway.planning.model import Plan
 from headway.registry.model import ModelVersion
 from headway.registry.store import RegistryStore
 from headway.serving.prediction_log import find_prediction
@@ -105,6 +108,7 @@ def _version(app: App, tx: Connection, model: str, number: int) -> list[Link]:
     if lineage.job_id:
         job = JobStore(tx).get(lineage.job_id)
         links.append(Link(what="job", value=f"#{job.number}", detail=job_url(app, job.number)))
+        links += _params(JobStore(tx).plan(job.plan_id))
     links.append(Link(what="commit", value=lineage.commit or "unknown", detail=f"tree {lineage.tree[:16]}"))
     if lineage.change is not None:
         title = tx.execute(
@@ -116,6 +120,18 @@ def _version(app: App, tx: Connection, model: str, number: int) -> list[Link]:
     links.append(Link(what="trained by", value=lineage.actor or "unknown"))
     links.append(Link(what="approved by", value=_approvers(tx, version) or "nobody"))
     return links
+
+
+def _params(plan: Plan) -> list[Link]:
+    """Say which values a job ran with, and which of them are not those of its commit's file."""
+    return [
+        Link(
+            what="param",
+            value=f"{name}={as_text(value)}",
+            detail=f"headway.yaml of this commit says {as_text(plan.replaced[name])}" if name in plan.replaced else "",
+        )
+        for name, value in plan.params.items()
+    ]
 
 
 def _approvers(tx: Connection, version: ModelVersion) -> str:
@@ -168,7 +184,9 @@ def _judged_job(tx: Connection, command: Command) -> Job | None:
         where.append(schema.job.c.project == command.project)
     jobs = JobStore(tx).find(*where, schema.job.c.settled_at.is_not(None))
     results = JobResults(tx)
-    return next((job for job in jobs if results.is_baseline(job.id)), next(iter(jobs), None))
+    newest = next(iter(jobs), None)
+    judged = newest and (deciding_job(tx, newest) or newest)
+    return next((job for job in jobs if results.is_baseline(job.id)), judged)
 
 
 def _job(app: App, tx: Connection, job: Job) -> list[Link]:
@@ -181,6 +199,7 @@ def _job(app: App, tx: Connection, job: Job) -> list[Link]:
         links += [Link(what="run", value=run, detail=f"step {task}") for task, run in result.runs.items()]
         links += [Link(what="data", value=name, detail=digest) for name, digest in result.data.items()]
         links.append(Link(what="environment", value=result.env_digest[:16] or "unknown"))
+    links += _params(plan)
     links.append(Link(what="commit", value=job.commit, detail=f"tree {plan.tree[:16]}"))
     if job.change is not None:
         links.append(Link(what="change", value=f"#{job.change}"))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
 from headway.projects.model import Severity
@@ -15,6 +15,11 @@ class Outcome(StrEnum):
     WARN = "warn"
     CANNOT_TELL = "cannot_tell"
     FAIL = "fail"
+
+    @property
+    def words(self) -> str:
+        """The outcome as people read it."""
+        return self.value.replace("_", " ")
 
 
 class CheckState(StrEnum):
@@ -75,11 +80,19 @@ class Verdict:
     outcome: Outcome
     checks: tuple[Check, ...]
     notes: tuple[str, ...] = ()
+    withheld: str = ""  # why the checks, whatever they say, are not about the commit: such a verdict is never a pass
 
     @property
     def allows_merge(self) -> bool:
         """Whether the required status may be green: pass or warn, nothing else."""
-        return self.outcome in (Outcome.PASS, Outcome.WARN)
+        return self.outcome in (Outcome.PASS, Outcome.WARN) and not self.withheld
+
+    def withhold(self, why: str) -> Verdict:
+        """Return the verdict of a run that cannot speak for its commit: at best it cannot tell."""
+        if not why:
+            return self
+        outcome = self.outcome if self.outcome is Outcome.FAIL else Outcome.CANNOT_TELL
+        return replace(self, outcome=outcome, withheld=why)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

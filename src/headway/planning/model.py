@@ -8,6 +8,7 @@ from enum import StrEnum
 
 from headway.environments.model import Tier
 from headway.pipelines.model import TaskSpec
+from headway.pipelines.params import as_text
 from headway.projects.model import ParamValue, ProjectSpec
 
 
@@ -76,6 +77,17 @@ class Plan:
     tasks: tuple[PlannedTask, ...] = ()
     rerun: tuple[str, ...] = ()  # tasks that run although a result is there: to see how far numbers scatter
     notes: tuple[str, ...] = ()  # what the change tried to alter in its own rules; no part of the id
+    replaced: dict[str, ParamValue] = field(default_factory=dict)  # param -> what headway.yaml has, where a command
+    # gave another value: such a job judges no commit (ADR 0019)
+
+    @property
+    def other_values(self) -> str:
+        """Why the job of this plan cannot judge its commit; "" when it ran with the commit's own values."""
+        if not self.replaced:
+            return ""
+        given = ", ".join(f"{name}={as_text(self.params[name])}" for name in self.replaced)
+        own = ", ".join(as_text(value) for value in self.replaced.values())
+        return f"trained with {given}; headway.yaml of this commit says {own}"
 
     @property
     def is_all_reused(self) -> bool:

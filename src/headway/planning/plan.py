@@ -49,6 +49,7 @@ def make_plan(
     params: Mapping[str, ParamValue],
     history: History,
     rerun: Collection[str] = (),
+    replaced: Mapping[str, ParamValue] | None = None,
 ) -> Plan:
     """Return the plan of a project at a commit; `tasks` stand in an order in which they can run.
 
@@ -72,6 +73,7 @@ def make_plan(
         tier=tier,
         params=dict(params),
         tasks=tuple(planned),
+        replaced=dict(replaced or {}),
     )
     return replace(plan, id=_plan_id(plan))
 

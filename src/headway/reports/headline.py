@@ -119,6 +119,9 @@ def _failed(view: ReportView) -> Spans:
         return say(f"❌ {view.project}: not ready. There is no verdict, and missing evidence is not success")
     failing = [check for check in verdict.checks if blocks(check)]
     icon = "❔" if verdict.outcome is Outcome.CANNOT_TELL else "❌"
+    if not failing and verdict.withheld:
+        said = "cannot tell," if view.is_change else "gates passed, but"
+        return (*say(f"{icon} {view.project}: {said} {verdict.withheld}"), *_moved(view))
     if not failing:
         return say(f"{icon} {view.project}: not ready. ", verdict.notes[0] if verdict.notes else "There is no evidence")
     said = "failed" if verdict.outcome is Outcome.FAIL else "cannot be judged"

@@ -146,6 +146,8 @@ class ReportView:
     notes: tuple[str, ...] = ()  # staleness of the baseline, trust, anything that a reader must know
     seed: int | None = None
     outside: Outside | None = None  # what the project's own tracker says of the commit
+    is_change: bool = True  # False: a commit that nobody proposed, so there is nothing to merge
+    decided_by: str = ""  # a run with other values: "job #5, pass", whose the required status is
     names_project: bool = False  # several projects in the repository: commands carry --project
 
 

@@ -15,7 +15,7 @@ def next_steps(view: ReportView, state: ReportState) -> list[Block]:
     lines: list[Spans] = []
     if view.next_step and state in (ReportState.PASSED, ReportState.PLANNED):
         lines.append(_with_code(view.next_step))
-    if state is ReportState.FAILED:
+    if state is ReportState.FAILED and not (view.verdict and view.verdict.withheld):
         lines += _overrides(view)
     commands = _commands(view, state)
     if commands:

@@ -247,11 +247,28 @@ def _crash(view: ReportView, state: ReportState) -> list[Block]:
 def _checks(view: ReportView, state: ReportState) -> list[Block]:
     """What stands in the way and what was accepted knowingly, in the open."""
     top = _open_checks(view, state)
-    found = _some(checks_table(view, top))
+    found = _withheld(view, state)
+    found += _some(checks_table(view, top))
     hidden = sum(map(blocks, view.verdict.checks if view.verdict else ())) - sum(map(blocks, top))
     if top and hidden > 0:
         found.append(Paragraph(spans=say(f"{hidden} more stand in the way: all gates are below.")))
     return found
+
+
+def _withheld(view: ReportView, state: ReportState) -> list[Block]:
+    """Why the numbers are not the commit's, what would judge it, and whose word stands meanwhile."""
+    if view.verdict is None or not view.verdict.withheld or state not in _JUDGED:
+        return []
+    stands = f" The required status stays that of {view.decided_by}." if view.decided_by else ""
+    why = view.verdict.withheld
+    words = say(
+        strong(f"{why[:1].upper()}{why[1:]}."),
+        f" This run judges no commit.{stands} To have these values judged, commit them; to judge the commit as it is, ",
+        "comment " if view.is_change else "",
+        code("/train"),
+        " without them.",
+    )
+    return [Paragraph(spans=words)]
 
 
 def _open_checks(view: ReportView, state: ReportState) -> list[Check]:
