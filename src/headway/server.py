@@ -10,7 +10,7 @@ import signal
 import socket
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
 from functools import partial
@@ -103,11 +103,14 @@ class Front:
             await self._site(scope, receive, send)
 
 
-def serve(settings: Settings, worker: WorkerChild | None = None) -> bool:
+def serve(
+    settings: Settings, worker: WorkerChild | None = None, *, on_listening: Callable[[str], None] = lambda _url: None
+) -> bool:
     """Run the server until it is told to stop, or has been idle for `settings.idle_stop` seconds.
 
     Returns whether it was told (SIGUSR1) to begin anew with what its configuration has become.
 
+    `on_listening` is told the address once the port is ours.
     A `worker` that was started before us is ready the sooner; it is ended with us.
 
     Raises:
@@ -141,7 +144,7 @@ def serve(settings: Settings, worker: WorkerChild | None = None) -> bool:
         first_token(app.database, settings.data, clock=app.clock, user=os_user())
         front = Front(app, MlflowWire(app.database, writer, app.artifacts, app.authenticator), port, writer=writer)
         server = uvicorn.Server(_uvicorn_config(front))
-        _announce(settings, port)
+        on_listening(_announce(settings, port))
         if settings.idle_stop:
             threading.Thread(target=_stop_when_idle, args=(app, front, server), daemon=True).start()
         for number in (signal.SIGTERM, signal.SIGINT):
@@ -234,7 +237,7 @@ def read_announcement(data: Path) -> dict[str, Any] | None:
         return None
 
 
-def _announce(settings: Settings, port: int) -> None:
+def _announce(settings: Settings, port: int) -> str:
     body = {
         "host": settings.host,
         "port": port,
@@ -247,6 +250,7 @@ def _announce(settings: Settings, port: int) -> None:
     temporary.chmod(0o600)
     temporary.replace(settings.data / "server.json")
     logger().info("listening", url=body["url"], data=str(settings.data))
+    return str(body["url"])
 
 
 @contextmanager

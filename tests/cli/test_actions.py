@@ -342,7 +342,7 @@ def test_deploy_releases_what_was_trained_and_records_it(checkout: Checkout) -> 
     other = checkout.runner("push", {"ref": "refs/heads/main"})
     step = {"uses": "headway/headway/actions/deploy@v0.1", "with": {"job": "1", "sha": "a" * 40}}
     assert not other.run({"jobs": {"one": {"steps": [step]}}})
-    assert f"run #1 is of {older['sha']}, not of {'a' * 40}" in other.steps[-1].out
+    assert f"job #1 is of {older['sha']}, not of {'a' * 40}" in other.steps[-1].out
     assert len(world.deployments) == 3
 
 

@@ -27,7 +27,7 @@ def test_init_looks_and_writes_four_lines(alone) -> None:
 
 def test_train_prints_the_report_on_standard_output_and_progress_on_standard_error(headway) -> None:
     done = headway("train", "--set", "lr=0.2")
-    assert "✅ tiny: ready to merge" in done.out
+    assert "✅ tiny: passed" in done.out
     assert "▶ job #" in done.err
     assert "step 0 red" in done.err  # the log, without its escape sequence
     assert "\x1b" not in done.out + done.err

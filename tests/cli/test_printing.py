@@ -20,6 +20,12 @@ from headway.cli.progress import Progress, numbers_text
         ("http://127.0.0.1:7474/why/3", "http://127.0.0.1:7474/why/3"),
         ("tests/train.py and ./plan", "tests/train.py and ./plan"),
         ("/tmp/train", "/tmp/train"),
+        ("headway change comment 1 /train", "headway change comment 1 /train"),
+        ('headway change comment 12 "/train lr=0.2"', 'headway change comment 12 "/train lr=0.2"'),
+        (
+            "mend what failed, or accept it: /override CHECK REASON",
+            "mend what failed, or accept it: headway override CHANGE CHECK REASON",
+        ),
     ],
 )
 def test_words_of_a_comment_become_words_of_the_terminal(comment: str, typed: str) -> None:

@@ -345,7 +345,7 @@ VIEWS: dict[str, ReportView] = {
         runs=RUNS[:1],
     ),
     "passed_again": _view(
-        already_trained=True, earlier_run="run #401 on main", earlier_url=f"{HOST}/jobs/401", runs=()
+        already_trained=True, earlier_run="job #401 on main", earlier_url=f"{HOST}/jobs/401", runs=()
     ),
     "failed": _view(
         state=ReportState.FAILED,
@@ -396,7 +396,7 @@ VIEWS: dict[str, ReportView] = {
         **_UNJUDGED,
     ),
     "superseded": _view(
-        state=ReportState.SUPERSEDED, superseded_by="run #413 of commit 77ac01e", tasks=(), **_UNJUDGED
+        state=ReportState.SUPERSEDED, superseded_by="job #413 of commit 77ac01e", tasks=(), **_UNJUDGED
     ),
     "waiting": _view(
         state=ReportState.DEPLOYED,

@@ -99,7 +99,8 @@ def report(call: Call) -> Any:
     if kind == "markdown":
         return render(view, secrets=hidden)
     if kind == "terminal":
-        return {"text": render_terminal(view, width=call.number("width", 100), secrets=hidden)}
+        text = render_terminal(view, width=call.number("width", 100), secrets=hidden)
+        return {"text": text, "change": job.change}
     return redacted(view, hidden)
 
 

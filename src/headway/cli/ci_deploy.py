@@ -41,7 +41,7 @@ def deploy(
     shown: dict[str, Any] = client.get(f"/jobs/{number}")["job"]
     commit = str(shown["commit"])
     if sha is not None and (len(sha) not in (40, 64) or sha != commit):
-        raise UsageError(f"run #{number} is of {commit}, not of {sha}", hint=f"--sha {commit}")
+        raise UsageError(f"job #{number} is of {commit}, not of {sha}", hint=f"--sha {commit}")
     if post and told.has_github:
         with at_github(told) as github:
             release = _release(client, shown, to=to, at=github, page=told.page)

@@ -189,10 +189,10 @@ def verdict_of(shown: dict[str, Any]) -> tuple[StatusState, str]:
     """Return the status of a judged job: what is missing or unreadable is never success."""
     job, verdict = shown["job"], (shown["result"] or {}).get("verdict") or {}
     if job["state"] != "succeeded":
-        return StatusState.ERROR, f"run #{job['number']} {job['state']}"
+        return StatusState.ERROR, f"job #{job['number']} {job['state']}"
     outcome = str(verdict.get("outcome") or "has no verdict").replace("_", " ")
     is_good = verdict.get("outcome") in ("pass", "warn")
-    return (StatusState.SUCCESS if is_good else StatusState.FAILURE), f"run #{job['number']}: {outcome}"
+    return (StatusState.SUCCESS if is_good else StatusState.FAILURE), f"job #{job['number']}: {outcome}"
 
 
 def _say_status(

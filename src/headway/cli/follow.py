@@ -77,7 +77,10 @@ def report_text(client: Client, job: str) -> str:
     import shutil
 
     width = shutil.get_terminal_size().columns if sys.stdout.isatty() else WIDTH
-    return in_terminal(client.get(f"/jobs/{job}/report", format="terminal", width=width)["text"].rstrip())
+    answer = client.get(f"/jobs/{job}/report", format="terminal", width=width)
+    text = str(answer["text"]).rstrip()
+    # Of a change, what can be done next stands there as it is typed, and other words are those of its comments.
+    return text if answer["change"] is not None else in_terminal(text)
 
 
 def _until_all_judged(client: Client, jobs: list[dict[str, Any]], *, is_quiet: bool) -> list[dict[str, Any]]:

@@ -14,6 +14,7 @@ from headway.errors import HeadwayError
 
 _ESCAPES = re.compile(r"\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)?|(?:\x1b\[|\x9b)[0-?]*[ -/]*[@-~]?|\x1b[ -/]*[0-~]?")
 _COMMENT_VERB = re.compile(r"(?<![\w/.])/(plan|train|tune|deploy|approve|rollback|stop|retry|override|why|help)\b")
+_COMMENTING = re.compile(r"""\bcomment(?: [0-9]+)? ["'`]?\Z""")
 _LONE_PARAM = re.compile(r"(headway (?:train|plan|tune)(?: --set \S+)*) (?!--)([A-Za-z_][\w.]*=\S+)")
 _LONE_COMMIT = re.compile(r"(headway (?:train|plan|tune)) @([0-9a-f]{7,64})")
 
@@ -76,10 +77,18 @@ def _print_json_error(error: HeadwayError, message: str, cause: str, hint: str) 
 
 def in_terminal(text: str) -> str:
     """Return words meant for a comment as they are typed here: `/train lr=0.1` is `headway train --set lr=0.1`."""
-    typed = _LONE_COMMIT.sub(r"\1 \2", _COMMENT_VERB.sub(r"headway \1", text))
+    typed = _LONE_COMMIT.sub(r"\1 \2", _COMMENT_VERB.sub(_typed_verb, text))
     while (again := _LONE_PARAM.sub(r"\1 --set \2", typed)) != typed:
         typed = again
     return typed
+
+
+def _typed_verb(found: re.Match[str]) -> str:
+    """An override names its change here; what is a comment already (`headway change comment 1 /train`) stays one."""
+    if _COMMENTING.search(found.string, 0, found.start()):
+        return found[0]
+    is_form = found[1] == "override" and found.string[found.end() :].startswith(" CHECK")
+    return f"headway {found[1]}" + (" CHANGE" if is_form else "")
 
 
 def say(text: str) -> None:
@@ -161,4 +170,6 @@ def when(instant: str | None) -> str:
 
 def megabytes(size: float) -> str:
     """Return a size as people say it."""
-    return f"{size / 1e9:.1f} GB" if size >= 1e9 else f"{size / 1e6:.1f} MB"
+    if size >= 1e9:
+        return f"{size / 1e9:.1f} GB"
+    return f"{size / 1e6:.1f} MB" if size >= 1e5 else f"{size / 1e3:.1f} KB"

@@ -76,12 +76,13 @@ def _serve_with(settings: Any, worker: Any) -> None:
     gc.disable()  # nothing of what is imported goes away again; `serve` enables it
     from sqlalchemy.exc import DatabaseError
 
-    from headway.auth.first_start import FILE_NAME
     from headway.server import serve
 
-    note(f"data in {settings.data}; login token in {settings.data / FILE_NAME}; stop with Ctrl-C")
+    def tell(url: str) -> None:
+        note(f"listening on {url}, data in {settings.data}; log in: headway login; stop with Ctrl-C")
+
     try:
-        is_wanted_again = serve(settings, worker)
+        is_wanted_again = serve(settings, worker, on_listening=tell)
     except OSError as error:
         if error.errno == _FULL:
             raise StorageFull(f"the disk of {settings.data} is full", hint="free space, then the same again") from None

@@ -128,7 +128,7 @@ def _say_decision(found: dict[str, Any], verb: str) -> None:
 
 
 def _follow(client: Client, purge: dict[str, Any], *, is_quiet: bool) -> dict[str, Any]:
-    shown = -1
+    shown = 0
     while purge["state"] != "done":
         if not is_quiet and purge["done"] != shown:
             shown = purge["done"]

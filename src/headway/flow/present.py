@@ -13,11 +13,13 @@ from headway.commands.grammar import format_command
 from headway.commands.model import Command, ParsedCommand
 from headway.commands.store import CommandStore
 from headway.db import schema
+from headway.environments.model import Tier
 from headway.flow.deciding import deciding_job
 from headway.flow.environment_gate import needs, read_look
 from headway.flow.model import JobResult
 from headway.flow.outside import tracking_of
 from headway.flow.results import JobResults
+from headway.forges.local import NAME as LOCAL
 from headway.gates.model import CheckState
 from headway.jobs.model import Job, JobState, Task
 from headway.jobs.store import JobStore
@@ -103,9 +105,15 @@ def view_job(app: App, tx: Connection, job: Job) -> ReportView:
         updated_at=now,
         spec=plan.project.report,
         template=_template(plan),
+        change=job.change if _forge(tx, job) == LOCAL else None,
         is_change=job.change is not None,
+        is_deployable=plan.project.deploy is not None and (job.change is not None or plan.tier is Tier.MAIN),
         decided_by=_decided_by(tx, job, plan),
     )
+
+
+def _forge(tx: Connection, job: Job) -> str:
+    return str(tx.execute(select(schema.repo.c.forge).where(schema.repo.c.id == job.repo_id)).scalar())
 
 
 def _decided_by(tx: Connection, job: Job, plan: Plan) -> str:
@@ -181,7 +189,7 @@ def _superseded(tx: Connection, job: Job) -> str:
         limit=1,
     )
     words = f"commit {job.superseded_by[:7]}"
-    return f"run #{newer[0].number} of {words}" if newer else words
+    return f"job #{newer[0].number} of {words}" if newer else words
 
 
 def _seconds_left(plan: Plan, tasks: list[Task], now: datetime) -> float | None:
@@ -205,7 +213,7 @@ def _earlier(tx: Connection, result: JobResult | None, tasks: list[Task]) -> str
     if task is None:
         return ""
     job = JobStore(tx).get(task.job_id)
-    return f"run #{job.number} on {job.branch}"
+    return f"job #{job.number} on {job.branch}"
 
 
 def _seconds(job: Job, now: datetime) -> float | None:

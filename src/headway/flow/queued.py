@@ -93,8 +93,8 @@ def _say_judged(app: App, event: QueueEntered, result: JobResult) -> None:
         result.project,
         _Said(
             state=StatusState.SUCCESS if is_good else StatusState.FAILURE,
-            title=f"the same files {outcome} as run #{result.number}",
-            summary=f"The queue's commit has exactly the files of `{result.commit}`: run #{result.number} judged them.",
+            title=f"the same files {outcome} as job #{result.number}",
+            summary=f"The queue's commit has exactly the files of `{result.commit}`: job #{result.number} judged them.",
         ),
         job=(result.job_id, result.number),
     )

@@ -192,7 +192,7 @@ def _checked(app: App, job: Job, plan: Plan, result: JobResult) -> Deployable:
         raise Refused(
             f"job #{job.number} is not good enough to be released",
             cause=withheld or f"it {job.state.value}, verdict {outcome}",
-            hint=_COMMIT_VALUES if withheld else "mend what failed, or /override the check with a reason",
+            hint=_COMMIT_VALUES if withheld else "mend what failed, or accept it: /override CHECK REASON",
             reason="HW-NOT-GOOD-ENOUGH",
         )
     if Tier(job.tier) is Tier.FORK:

@@ -81,7 +81,7 @@ def _buttons(view: ReportView, project: ProjectSpec, state: StatusState) -> tupl
 
 def _summary(view: ReportView) -> str:
     who = f"{code_span(view.command, limit=200)} by {inline(view.actor, limit=100)}"
-    lines = [f"Run #{view.number} of {who} at {code_span(view.commit[:12])}."]
+    lines = [f"Job #{view.number} of {who} at {code_span(view.commit[:12])}."]
     if view.verdict is not None:
         found = judged(view.verdict)
         failing = [check for check in found if blocks(check)]

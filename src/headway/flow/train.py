@@ -177,7 +177,9 @@ def _plan_one(
         rerun=names,
         replaced=_replaced(command, at.spec.params, others),
     )
-    return Planned(plan=replace(made, rerun=names, notes=at.notes), notes=at.notes)
+    # What a change may alter in its own rules is a question of changes: a script or an unproposed branch has none.
+    notes = at.notes if at.base is not None or change is not None else ()
+    return Planned(plan=replace(made, rerun=names, notes=notes), notes=notes)
 
 
 def _replaced(command: Command, own: Mapping[str, ParamValue], others: Iterable[str]) -> dict[str, ParamValue]:

@@ -76,7 +76,7 @@ class Job:
     """One execution of one plan."""
 
     id: str
-    number: int  # small, per server: what people say ("run #412" in the report)
+    number: int  # small, per server: what people say ("job #412" in the report)
     repo_id: str
     project: str
     plan_id: str

@@ -53,7 +53,7 @@ _BREAKER = "&#8203;"  # a zero-width space: breaks what forges make out of plain
 _ACTIVE = re.compile(r"[\\`*_\[\]|~!]")
 _LINKS = re.compile(r"(?i)\b(https?|ftp|mailto|xmpp)(:)|\b(www)(\.)|\b(GH)(-)(?=\d)")
 _LINE_START = re.compile(r"^(#{1,6}|[-+=]+|\d{1,9}[.)])(?=\s|\Z)")
-_NUMBER = re.compile(r"(?:[Rr]un )?#\d{1,9}")
+_NUMBER = re.compile(r"(?:[Jj]ob )?#\d{1,9}")
 _HEX = re.compile(r"\b([0-9a-f]{7})([0-9a-f]{33})\b", re.IGNORECASE)
 
 

@@ -83,7 +83,7 @@ def _passed(view: ReportView) -> Spans:
     verdict = view.verdict
     accepted = [check for check in verdict.checks if check.state is CheckState.OVERRIDDEN] if verdict else []
     warned = _warnings(verdict) if verdict else 0
-    ready = "ready to merge"
+    ready = "ready to merge" if view.is_change else "passed"
     if accepted:
         people = ", ".join(dict.fromkeys(check.overridden_by for check in accepted))
         ready += f", {count(len(accepted), 'failed check')} accepted by {people}"
@@ -152,12 +152,12 @@ def _crashed(view: ReportView) -> Spans:
 
 
 def _cancelled(view: ReportView) -> Spans:
-    return say(f"⏹️ {view.project}: run {view.number} was cancelled", f": {view.reason}" if view.reason else "")
+    return say(f"⏹️ {view.project}: job #{view.number} was cancelled", f": {view.reason}" if view.reason else "")
 
 
 def _superseded(view: ReportView) -> Spans:
     by = f" by {view.superseded_by}" if view.superseded_by else " by a newer commit"
-    return say(f"⏭️ {view.project}: run {view.number} was replaced{by}. Its result no longer counts")
+    return say(f"⏭️ {view.project}: job #{view.number} was replaced{by}. Its result no longer counts")
 
 
 def _deployed(view: ReportView) -> Spans:

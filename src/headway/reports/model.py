@@ -140,13 +140,15 @@ class ReportView:
     compare_url: str = ""  # page of the change: full comparison
     log_url: str = ""  # full log; "" = the job's page
     seconds_left: float | None = None  # while it runs, from earlier runs
-    earlier_run: str = ""  # already trained: "run #401 on main"
+    earlier_run: str = ""  # already trained: "job #401 on main"
     earlier_url: str = ""
     reason: str = ""  # why it was cancelled, superseded or refused
     notes: tuple[str, ...] = ()  # staleness of the baseline, trust, anything that a reader must know
     seed: int | None = None
     outside: Outside | None = None  # what the project's own tracker says of the commit
+    change: int | None = None  # number of a change that this server itself keeps: a terminal can comment on it
     is_change: bool = True  # False: a commit that nobody proposed, so there is nothing to merge
+    is_deployable: bool = True  # False: no `deploy:` block, or work that nobody proposed
     decided_by: str = ""  # a run with other values: "job #5, pass", whose the required status is
     names_project: bool = False  # several projects in the repository: commands carry --project
 

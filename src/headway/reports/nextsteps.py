@@ -34,7 +34,7 @@ def _overrides(view: ReportView) -> list[Spans]:
     if not checks:
         return []
     words = [say(code(f"/override {quoted(check.id)} REASON")) for check in checks[:_MOST_OVERRIDES]]
-    start = say("To accept this knowingly, a maintainer can comment ")
+    start = say("To accept this knowingly, as a maintainer: ")
     return [(*start, *joined(words, " or "), *say(" (kept in the audit log)."))]
 
 
@@ -55,7 +55,7 @@ def _commands(view: ReportView, state: ReportState) -> Spans:
         ReportState.PLANNED: ("/train",),
         ReportState.QUEUED: ("/stop",),
         ReportState.RUNNING: ("/stop",),
-        ReportState.PASSED: ("/deploy", "/train", "/plan"),
+        ReportState.PASSED: (*(("/deploy",) if view.is_deployable else ()), "/train", "/plan"),
         ReportState.FAILED: ("/train", "/plan"),
         ReportState.CANCELLED: ("/retry",),
         ReportState.SUPERSEDED: ("/train",),

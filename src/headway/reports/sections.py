@@ -152,7 +152,7 @@ def _summary(view: ReportView, state: ReportState) -> list[Block]:
     if state in _JUDGED and view.verdict and view.verdict.checks:
         parts.append(_gates_count(view))
     if view.number:
-        parts.append(say(link(f"Run #{view.number}", view.url)))
+        parts.append(say(link(f"Job #{view.number}", view.url)))
     if view.compare_url:
         parts.append(say(link("full comparison", view.compare_url)))
     if state is ReportState.CRASHED:
@@ -208,7 +208,7 @@ def _already(view: ReportView) -> Spans:
 
 def _release_facts(view: ReportView) -> Spans:
     release = view.release
-    run = link(f"run #{view.number}", view.url)
+    run = link(f"job #{view.number}", view.url)
     if release is None:
         return say("From commit ", code(view.commit[:SHORT]), ", ", run)
     parts = [say("From commit ", code(release.commit[:SHORT]), ", ", run), say(f"asked for by {release.requested_by}")]
@@ -307,7 +307,7 @@ def _notes(view: ReportView, state: ReportState) -> list[Block]:
         return []
     items = [say(note) for note in notes[:_MOST_NOTES]]
     if len(notes) > _MOST_NOTES:
-        items.append(say(f"and {len(notes) - _MOST_NOTES} more on the page of the run"))
+        items.append(say(f"and {len(notes) - _MOST_NOTES} more on the page of the job"))
     return [Items(items=tuple(items))]
 
 

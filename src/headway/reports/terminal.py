@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterable
+from dataclasses import replace
 
 from rich.console import Console
 from rich.padding import Padding
@@ -49,11 +50,27 @@ def render_terminal(
     console.print(_text(document.headline, style="bold"))
     for section in document.sections:
         for block in section.blocks if full or section.name not in FOLDED else ():
-            _print(console, block)
+            _print(console, _typed(block, view.change) if section.name == "next_step" else block)
     if view.url:
         console.print()
         console.print(Text(escape.for_terminal(view.url, limit=2000), style="dim"), soft_wrap=True)
     return "\n".join(line.rstrip() for line in _output(console).splitlines()) + "\n"
+
+
+def _typed(block: Block, change: int | None) -> Block:
+    """What to do next, as it is typed here: a comment on a change of this server is given from the terminal too."""
+    if change is None or not isinstance(block, Paragraph):
+        return block
+    spans = tuple(replace(each, text=_as_typed(each.text, change)) if each.code else each for each in block.spans)
+    return replace(block, spans=spans)
+
+
+def _as_typed(text: str, change: int) -> str:
+    if not text.startswith("/"):
+        return text
+    if text.startswith("/override "):
+        return f"headway override {change} {text.removeprefix('/override ')}"
+    return f'headway change comment {change} "{text}"' if " " in text else f"headway change comment {change} {text}"
 
 
 def _output(console: Console) -> str:
@@ -75,7 +92,9 @@ def _print(console: Console, block: Block, *, indent: int = 0) -> None:
     elif isinstance(block, Fence):
         console.print()
         for line in block.lines:
-            console.print(Padding(Text(f"│ {escape.terminal_line(line)}", style="dim"), (0, 0, 0, indent)))
+            # Wrapped by hand: what is left of a long line is still a line of the log.
+            for part in Text(escape.terminal_line(line)).wrap(console, console.width - indent - 2) or (Text(),):
+                console.print(Padding(Text.assemble("│ ", part, style="dim"), (0, 0, 0, indent)))
     elif isinstance(block, Fold):
         _fold(console, block, indent=indent)
 

@@ -66,7 +66,7 @@ def test_files_that_were_judged_are_answered_at_once(story: Story) -> None:
     sha = queue(story, good)
     assert (said(story, sha)["state"], said(story, sha)["title"]) == (
         "success",
-        f"the same files passed as run #{job.number}",
+        f"the same files passed as job #{job.number}",
     )
     sha = queue(story, bad, delivery="q2")
     assert said(story, sha)["state"] == "failure"

@@ -94,7 +94,7 @@ def test_what_forges_make_links_of_is_broken_invisibly(raw: str) -> None:
 
 
 def test_a_reference_inside_a_link_is_left_alone() -> None:
-    assert escape.inline("Run #412", in_link=True) == "Run #412"
+    assert escape.inline("Job #412", in_link=True) == "Job #412"
 
 
 @given(st.text())

@@ -50,3 +50,29 @@ def test_secrets_are_hidden() -> None:
     )
     assert "hunter2" not in text
     assert "***" in text
+
+
+def test_what_comes_next_is_typed_as_it_works_here() -> None:
+    """A change's commands are comments: the terminal gives them, and names the change."""
+    failed = dataclasses.replace(VIEWS["failed"], change=7)
+    text = " ".join(render_terminal(failed, width=400).split())
+    assert 'headway override 7 "slices:origin=JFK" REASON' in text or "headway override 7 " in text
+    assert "headway change comment 7 /train · headway change comment 7 /plan" in text
+    assert "comment headway" not in text
+    elsewhere = " ".join(render_terminal(dataclasses.replace(failed, change=None), width=400).split())
+    assert "/train · /plan" in elsewhere, "on GitHub it is a comment there"
+
+
+def test_what_cannot_be_done_is_not_offered() -> None:
+    passed = VIEWS["passed"]
+    assert "/deploy ·" in render_terminal(passed, width=400)
+    unproposed = dataclasses.replace(passed, is_deployable=False, is_change=False, next_step="")
+    nowhere = render_terminal(unproposed, width=400)
+    assert "/deploy" not in nowhere and "ready to merge" not in nowhere and ": passed" in nowhere
+
+
+def test_every_line_of_a_log_has_its_bar_also_when_it_is_wrapped() -> None:
+    crash = dataclasses.replace(VIEWS["crashed"].crash, tail=("word " * 40, "", "end"))
+    text = render_terminal(dataclasses.replace(VIEWS["crashed"], crash=crash), width=60)
+    log = [line for line in text.splitlines() if line.startswith("│") or "word" in line]
+    assert len(log) >= 6 and all(line.startswith("│") for line in log), text
