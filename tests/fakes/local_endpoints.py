@@ -49,6 +49,8 @@ class LocalEndpoints:
         api.on_change.append(self._on_change)
 
     def close(self) -> None:
+        with self._lock:  # a pod that is being made is made, and no other one begins
+            self.runs_pods = False
         for name in list(self.pods):
             self.end(name)
 
