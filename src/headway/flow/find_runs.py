@@ -18,8 +18,8 @@ def find_runs(tx: Connection, *, where: str, order: str | None, limit: int, sigh
     """Return the newest runs of all experiments in sight that match, or in the order asked for."""
     store = RunStore(tx)
     experiments = [each.id for each in store.experiments.all(("active",), sight=sight)]
-    page = store.search(experiments, where, order_by=[order] if order else [], limit=limit)
-    return list(page.items)
+    page = store.search(experiments, where, order_by=[order] if order else [], limit=max(limit, 1))
+    return list(page.items[:limit])
 
 
 def find_run(tx: Connection, run_id: str) -> Run | None:

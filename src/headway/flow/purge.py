@@ -181,7 +181,8 @@ def _asked_for(app: App, tx: Connection, asked: Asked, principal: Principal) -> 
         seen = in_sight(principal, schema.experiment.c.project)
         found = in_trash(tx, *seen, before=before)
         return [each for each in found if principal.role_in(each.project) >= Role.MAINTAINER]
-    found = list({(each.kind, each.id): each for each in (named(tx, name) for name in asked.names)}.values())
+    items = (named(tx, name, principal) for name in asked.names)
+    found = list({(each.kind, each.id): each for each in items}.values())
     for each in found:
         check_role(each, principal, Role.MAINTAINER)
     return [each for each in found if before is None or each.deleted_time < before]

@@ -125,20 +125,22 @@ def _count(tx: Connection, seen: Sequence[ColumnElement[bool]]) -> int:
     return sum(tx.execute(select(func.count()).select_from(each.subquery())).scalar_one() for each in queries)
 
 
-def named(tx: Connection, name: str) -> Trashed:
+def named(tx: Connection, name: str, principal: Principal) -> Trashed:
     """Return the thing in the trash that an id, or the first characters of a run's, names.
 
     Raises:
-        NotFound: there is no such thing, in the trash or elsewhere.
+        NotFound: there is no such thing that the caller may see, in the trash or elsewhere.
         Conflict: it is not in the trash, or is being purged.
     """
+    seen = in_sight(principal, _exp.project)  # asked first: an error names the thing
     if name.isascii() and name.isdigit() and len(name) < 16:
-        rows = tx.execute(_experiments(_exp.id == int(name))).all()
+        rows = tx.execute(_experiments(_exp.id == int(name), *seen)).all()
         found = [(row.stage, _trashed_experiment(row)) for row in rows]
     elif _MODEL_ID.fullmatch(name):
-        found = [(row.stage, _trashed_model(row)) for row in tx.execute(_models(_model.id == name))]
+        found = [(row.stage, _trashed_model(row)) for row in tx.execute(_models(_model.id == name, *seen))]
     elif _RUN_ID.fullmatch(name):
-        found = [(row.stage, _trashed_run(row)) for row in tx.execute(_runs(begins_with(_run.uuid, name)).limit(2))]
+        rows = tx.execute(_runs(begins_with(_run.uuid, name), *seen).limit(2)).all()
+        found = [(row.stage, _trashed_run(row)) for row in rows]
     else:
         found = []
     if not found:
@@ -179,7 +181,7 @@ def _nothing(name: str) -> NotFound:
 def restore(app: App, name: str, principal: Principal) -> Trashed:
     """Take one thing out of the trash."""
     with app.database.write() as tx:
-        item = named(tx, name)
+        item = named(tx, name, principal)
         check_role(item, principal, Role.CONTRIBUTOR)
         store = RunStore(tx, actor=principal.user, clock=app.clock)
         if item.kind == EXPERIMENT:

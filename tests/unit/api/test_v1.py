@@ -109,7 +109,7 @@ def test_no_reading_route_breaks_on_evil_names_or_words(api: Any) -> None:
     queries = [
         f"{api.filled(path)}?{word}={evil}"
         for path in ("/jobs", "/jobs/{job}/logs", "/jobs/{job}/report", "/jobs/{job}/compare", "/runs", "/releases")
-        for word, evil in itertools.product(WORDS, ["²", "9" * 30, "%00", "a:²", f"a:{'9' * 40}", "(" * 2000])
+        for word, evil in itertools.product(WORDS, ["0", "²", "9" * 30, "%00", "a:²", f"a:{'9' * 40}", "(" * 2000])
     ]
     for path in (*sorted(paths), *queries):
         answer = api.ask("GET", path)

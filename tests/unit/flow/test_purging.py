@@ -28,6 +28,7 @@ from headway.errors import Conflict, NotFound, Refused
 from headway.flow.purge import Asked, ask_purge, find_purge, would_go
 from headway.flow.purging import work_off
 from headway.flow.trash import list_trash, restore
+from headway.registry.logged import LoggedModelStore
 from headway.settings import Settings
 from headway.tracking.model import Metric, RunStatus
 from headway.tracking.store import RunStore
@@ -209,6 +210,21 @@ def test_a_hold_that_comes_after_the_marking_returns_it_whole(app: App) -> None:
     restore(app, run, ADMIN)
     with app.database.read() as tx:
         assert RunStore(tx).get(run).metrics["loss"].value == 2 / 7
+
+
+def test_who_may_not_see_a_thing_does_not_learn_its_name_by_asking_to_delete_it(app: App) -> None:
+    with app.database.write() as tx:
+        exp = RunStore(tx).experiments.create("hidden", project="a")
+        model = LoggedModelStore(tx).create(exp, name="hidden").id
+    run = make_runs(app, 1, exp=exp)[0]
+    stranger = Principal(user="bob", role=Role.NONE, reach=Reach(default=Role.NONE, projects={"b": Role.ADMIN}))
+    for name in (run, run[:6], model, str(exp)):
+        with pytest.raises(Conflict, match="not in the trash"):  # it is there
+            restore(app, name, ADMIN)
+        with pytest.raises(NotFound):
+            restore(app, name, stranger)
+        with pytest.raises(NotFound):
+            ask_purge(app, Asked(names=(name,)), stranger)
 
 
 def test_a_purge_is_for_those_who_have_the_role_in_the_thing_s_project(app: App) -> None:
