@@ -5,11 +5,12 @@ from __future__ import annotations
 import secrets
 import threading
 import time
+from contextlib import suppress
 from typing import Any
 
 import pytest
 
-from headway.errors import NotFound, UsageError
+from headway.errors import NotFound, Unreachable, UsageError
 from headway.kube import Kube
 from headway.kube_errors import WatchGap
 
@@ -75,7 +76,8 @@ class KubeContract:
 
         def watch() -> None:
             found = kube.watch("Secret", namespace=namespace, labels=f"mark={mark}", version=version, seconds=10)
-            seen.extend(change.type for change in found)  # one by one, as they come
+            with suppress(Unreachable):  # it may outlive the test, and the server with it
+                seen.extend(change.type for change in found)  # one by one, as they come
 
         thread = threading.Thread(target=watch, daemon=True)
         thread.start()

@@ -1,4 +1,4 @@
-"""The Kubernetes engine keeps the promises of engines on a small cluster of processes; tests/kubernetes has real pods."""
+"""The Kubernetes engine keeps the promises of engines on a small cluster of processes; tests/kubernetes has pods."""
 
 from __future__ import annotations
 
