@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -83,6 +84,18 @@ class EngineContract:
         end = wait_for_end(engine, handle)
         assert engine.start(spec) == handle
         assert engine.observe(handle) == end
+        assert self.runs_of(engine, spec) == 1
+
+    def test_starting_from_many_threads_at_once_is_one_start(self, engine: Any) -> None:
+        spec = self.spec(engine, "counts")
+        for number in range(200):  # enough to take a while, wherever it is sent
+            (Path(spec.directory) / "work" / f"file-{number}.txt").write_text("x" * 1000)
+        with ThreadPoolExecutor(6) as pool:
+            handles = set(pool.map(lambda _: engine.start(spec), range(6)))
+        assert len(handles) == 1
+        end = wait_for_end(engine, handles.pop())
+        assert isinstance(end, Exited)
+        assert end.exit_code == 0
         assert self.runs_of(engine, spec) == 1
 
     def test_logs_come_by_line_and_go_on_where_they_stopped(self, engine: Any) -> None:

@@ -32,7 +32,8 @@ def step(app: App, background: Background) -> bool:
         live = store.live_attempts()
     if not jobs:
         return False
-    _observe(app, live)
+    # What is being prepared still is started there, too: nobody packs or spawns the same thing beside it.
+    _observe(app, [each for each in live if each.handle or not background.is_running(_preparing_of(each))])
     _admit(app, jobs)
     busy = Counter(attempt.engine for attempt in live)
     free = {engine: app.slots_of(engine) - busy[engine] - count for engine, count in preparing.items()}
@@ -177,7 +178,7 @@ def _advance(app: App, job: Job, background: Background, *, free: int) -> int:
     for task in tasks:
         if task.state is TaskState.READY and job.desired != "cancel" and _is_due(task, now):
             if taken < free:
-                taken += background.run(_preparing(job.engine) + task.id, partial(prepare, app, task.id))
+                taken += background.run(f"{_preparing(job.engine)}{task.id}", partial(prepare, app, task.id))
         elif task.state is TaskState.COLLECTING:
             background.run(f"collect {task.id}", partial(collect, app, task.id))
     if all(task.state.is_final for task in tasks):
@@ -190,6 +191,10 @@ def _advance(app: App, job: Job, background: Background, *, free: int) -> int:
 def _preparing(engine: str) -> str:
     """Return how the names of an engine's preparations begin, beside the loops."""
     return f"prepare {engine} "
+
+
+def _preparing_of(attempt: Attempt) -> str:
+    return f"{_preparing(attempt.engine)}{attempt.task_id}"
 
 
 def _can_open(tasks: list[Task]) -> bool:

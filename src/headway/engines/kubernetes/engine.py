@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import os
 import shutil
@@ -46,22 +47,28 @@ class KubernetesEngine:
     def start(self, spec: AttemptSpec) -> str:
         """Pack the source and write down what is wanted; the keeper brings it about, once."""
         folder = self._folder_of(spec)
-        if not folder.is_ordered:
-            namespace = self._check(spec)
-            digest = pack_source(folder.path)
-            placed = {"namespace": namespace, "server": self._server}
-            folder.order(
-                Ordered(
-                    namespace=namespace,
-                    ordered_at=time.time(),
-                    secret=secret_document(spec, self._options, **placed),
-                    job=job_document(spec, self._options, source_digest=digest, **placed),
-                )
-            )
-        # What was sent is in the archive; the folder would only lie there twice.
-        shutil.rmtree(folder.path / "work", ignore_errors=True)
+        with (folder.path / "order.lock").open("a") as lock:
+            # Whoever comes second must not pack what the first one is taking away.
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if not folder.is_ordered:
+                self._order(spec, folder)
+            # What was sent is in the archive; the folder would only lie there twice.
+            shutil.rmtree(folder.path / "work", ignore_errors=True)
         self._keeper.take(folder.handle)
         return folder.handle
+
+    def _order(self, spec: AttemptSpec, folder: AttemptFolder) -> None:
+        namespace = self._check(spec)
+        digest = pack_source(folder.path)
+        placed = {"namespace": namespace, "server": self._server}
+        folder.order(
+            Ordered(
+                namespace=namespace,
+                ordered_at=time.time(),
+                secret=secret_document(spec, self._options, **placed),
+                job=job_document(spec, self._options, source_digest=digest, **placed),
+            )
+        )
 
     def observe(self, handle: str) -> Observation:
         """Read the folder: the pod's last word first, then what the keeper concluded, then what it waits for."""
