@@ -26,12 +26,20 @@ def test_init_looks_and_writes_four_lines(alone) -> None:
 
 
 def test_train_prints_the_report_on_standard_output_and_progress_on_standard_error(headway) -> None:
-    done = headway("train", "--set", "lr=0.2")
-    assert "✅ tiny: passed" in done.out
+    done = headway("train")
+    assert "✅ tiny: passed" in done.out, "there is nothing to merge"
     assert "▶ job #" in done.err
+    assert "Commands: headway train · headway plan" in done.out, "as it is typed here; nothing says how to deploy"
+
+
+def test_another_value_is_tried_and_told_and_decides_nothing(headway) -> None:
+    done = headway("train", "--set", "lr=0.2")
     assert "step 0 red" in done.err  # the log, without its escape sequence
     assert "\x1b" not in done.out + done.err
-    assert "headway deploy" in done.out  # what a comment calls /deploy
+    said = " ".join(done.out.split())
+    assert "❔ tiny: gates passed, but trained with lr=0.2; headway.yaml of this commit says 0.1" in said
+    assert "did you mean 'lr'" in headway("train", "--set", "lrr=3", code=2).err
+    assert "did you mean 'lr'" in headway("plan", "--set", "lrr=3", code=2).err
 
 
 def test_a_dirty_tree_is_trained_as_it_lies_and_stays_as_it_was(headway) -> None:

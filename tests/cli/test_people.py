@@ -43,6 +43,23 @@ def test_roles_in_projects_are_given_and_taken(headway) -> None:
     assert headway("user", "role", "quentin", "viewer", "--json").json["role"] == "viewer"
 
 
+def test_a_contributor_works_in_a_known_repository_and_a_viewer_is_told_what_is_needed(headway) -> None:
+    """Only making a repository known needs an administrator; what is needed is said with the project."""
+    headway("change", "list")  # makes the repository known
+    project = headway("project", "list", "--json").json[0]["name"]
+    url = headway("login", "--json").json["url"]
+    for user, role in (("viola", "viewer"), ("conny", "contributor")):
+        headway("user", "add", user, "--role", "none")
+        headway("user", "grant", user, project, role)
+    tokens = {user: headway("token", "create", "--user", user, "--json").json["token"] for user in ("viola", "conny")}
+    as_viola = {"HEADWAY_URL": url, "HEADWAY_TOKEN": tokens["viola"]}
+    as_conny = {"HEADWAY_URL": url, "HEADWAY_TOKEN": tokens["conny"]}
+    refused = headway("train", "--detach", code=1, **as_viola).err
+    assert f"it needs the role contributor in the project {project}, this is viewer" in refused
+    assert f"in {project}: viewer" in headway("login", "status", **as_viola).out
+    assert "job #" in headway("train", "--detach", **as_conny).err
+
+
 @pytest.mark.parametrize(
     ("words", "code", "said"),
     [

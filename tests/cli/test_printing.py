@@ -51,6 +51,10 @@ def test_a_table_is_aligned_numbers_to_the_right(capsys) -> None:
     assert capsys.readouterr().out == "name    value\na         1.5\nlonger      –\n"
 
 
+def test_small_sizes_are_not_nothing() -> None:
+    assert [megabytes(size) for size in (812, 250_000, 3e9)] == ["0.8 KB", "0.2 MB", "3.0 GB"]
+
+
 def test_an_empty_table_says_what_to_do_on_standard_error(capsys) -> None:
     table(["name"], [], empty="nothing yet: headway train")
     said = capsys.readouterr()

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from headway.app import App
@@ -94,7 +95,9 @@ def admit(
     if things is None:
         has = principal.highest if (method, path) in FILTERED else principal.floor
         if has < needs:
-            _refuse(principal, needs, " in every project" if principal.highest >= needs else "")
+            is_elsewhere = principal.highest >= needs
+            shown = replace(principal, role=has) if is_elsewhere else principal
+            _refuse(shown, needs, " in every project" if is_elsewhere else "")
         return principal
     kind, names = things
     for name in names:
@@ -112,7 +115,8 @@ def admit_to(app: App, principal: Principal, kind: Kind, *, name: str, needs: Ro
     if project is None or principal.role_in(project) < Role.VIEWER:
         raise NotFound(f"there is no {kind.value} {name[:80]}", hint="it may also be of a project that is not yours")
     inside = principal.within(project)
-    _check_role(inside, needs)
+    if inside.role < needs:
+        _refuse(inside, needs, f" in the project {project}")
     return inside
 
 
@@ -122,7 +126,7 @@ def _check_role(principal: Principal, needs: Role) -> None:
 
 
 def _refuse(principal: Principal, needs: Role, where: str) -> None:
-    has = (principal.floor if where else principal.role).name.lower()
+    has = principal.role.name.lower()
     raise Refused(
         f"{principal.user} may not do this",
         cause=f"it needs the role {needs.name.lower()}{where}, this is {has}",

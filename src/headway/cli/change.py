@@ -127,7 +127,7 @@ def merge(
     say(f"merged change {number} as {short(done.get('sha'))}")
     for name, value in done.items():
         if value and name not in ("change", "sha"):
-            note(f"  {name}: {value}")
+            note(f"  {name}: {', '.join(map(str, value)) if isinstance(value, list) else value}")
 
 
 @app.command()

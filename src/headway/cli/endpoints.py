@@ -61,9 +61,13 @@ def show(name: Name, as_json: Json = False) -> None:
         ]
         for each in observed.get("counters", [])
     ]
-    table(["version", "traffic", "requests", "errors", "missing", "p95 ms"], rows, empty="no requests yet")
+    # Each revision counts anew.
+    since = f"since revision {kept['deployment']['revision']}"
+    table(
+        ["version", "traffic", f"requests {since}", "errors", "missing", "p95 ms"], rows, empty=f"no requests {since}"
+    )
     releases = [
-        [when(each["created_at"]), f"v{each['version']}", each["state"], each["reason"]]
+        [when(each["created_at"]), f"v{each['version']}", each["state"].replace("_", " "), each["reason"]]
         for each in shown["releases"][:10]
     ]
     if releases:

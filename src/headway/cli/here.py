@@ -6,6 +6,7 @@ import os
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from headway.cli.client import Client
 from headway.errors import NotFound, Refused, UsageError
@@ -30,7 +31,7 @@ def here(client: Client) -> Here:
         NotFound: there is none.
     """
     root = find_root()
-    repo = client.post("/repos", path=str(root))
+    repo = _registered(client, root)
     return Here(
         repo=repo["id"],
         name=repo["name"],
@@ -39,6 +40,32 @@ def here(client: Client) -> Here:
         branch=_git("symbolic-ref", "--short", "-q", "HEAD") or "",
         is_dirty=bool(_git("status", "--porcelain", "--untracked-files=normal")),
     )
+
+
+def _registered(client: Client, root: Path) -> dict[str, Any]:
+    """Return the repository as the server knows it; only an administrator makes a new one known.
+
+    Raises:
+        Refused: it is not known yet, or of a project that is not the caller's.
+    """
+    try:
+        return dict(client.post("/repos", path=str(root)))
+    except Refused:
+        place = _place()
+        known = next((each for each in client.get("/repos") if each["location"] == place), None)
+    if known is None:
+        raise Refused(
+            f"the server does not know the repository {root} yet, or it is of a project that is not yours",
+            cause="making one known needs the role admin; working in it needs the role contributor in its project",
+            hint=f"ask an administrator for: headway repo add {root}; headway login status shows your roles",
+        )
+    return dict(known)
+
+
+def _place() -> str:
+    """Return where the repository lies, as the server names it: a linked working copy is the same repository."""
+    folder = Path(_git("rev-parse", "--path-format=absolute", "--git-common-dir") or ".git").resolve()
+    return str(folder.parent if folder.name == ".git" else folder)
 
 
 def find_root() -> Path:
@@ -72,14 +99,14 @@ def commit_for(at: Here, ref: str | None) -> tuple[str, str]:
             raise UsageError(f"{ref!r} names no commit", hint="git branch --all, or git log --oneline")
         return _branch_of(ref, at), sha
     _check_has_config(at)
+    head = resolve("HEAD")
+    if head is None:
+        raise UsageError("there is no commit yet", hint="git add -A && git commit -m start")
     if at.is_dirty:
         from headway.forges.git_snapshot import snapshot_worktree
 
         return f"{at.branch or 'detached'}+dirty", snapshot_worktree(at.root)
-    sha = resolve("HEAD")
-    if sha is None:
-        raise UsageError("there is no commit yet", hint="git add -A && git commit -m start")
-    return at.branch or "detached", sha
+    return at.branch or "detached", head
 
 
 def resolve(ref: str) -> str | None:

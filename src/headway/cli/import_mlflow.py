@@ -12,7 +12,7 @@ import typer
 from headway.cli.client import connect
 from headway.cli.find_server import data_folder
 from headway.cli.options import DryRun, Json
-from headway.cli.output import note, say, table
+from headway.cli.output import count, note, say, table
 from headway.errors import UsageError
 
 if TYPE_CHECKING:
@@ -135,7 +135,7 @@ def _say_outcome(outcome: Outcome) -> None:
     _say_list("note", outcome.notes)
     _say_list("left out", outcome.problems)
     if outcome.is_whole:
-        say(f"everything is here; {outcome.new} runs are new")
+        say(f"everything is here; {count(outcome.new, 'run')} new")
     else:
         note(f"{len(outcome.problems)} things did not come along; mend them and import again: what is here stays")
 

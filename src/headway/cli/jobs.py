@@ -9,7 +9,7 @@ import typer
 from headway.cli.client import connect
 from headway.cli.find_job import job_number
 from headway.cli.options import JobNumber, Json, Limit, OfChange, Project
-from headway.cli.output import note, print_json, say, short, table, when
+from headway.cli.output import note, print_json, say, short, table, when, words
 from headway.cli.progress import numbers_text
 from headway.errors import UsageError
 
@@ -51,7 +51,7 @@ def _row(each: dict[str, Any]) -> list[object]:
         job["branch"],
         short(job["commit"]),
         job["state"],
-        each["outcome"],
+        words(each["outcome"]),
         when(job["queued_at"]),
         f"{job['actor']}, {each['asked']['origin']}" if each["asked"] else job["actor"],
         numbers_text(each["metrics"], 3),
@@ -75,7 +75,8 @@ def show(job: JobNumber, as_json: Json = False) -> None:
         say(f"because   {shown['asked']['cause']}")
     verdict = (shown["result"] or {}).get("verdict")
     if verdict:
-        say(f"verdict   {verdict['outcome']}")
+        withheld = f": {verdict['withheld']}" if verdict["withheld"] else ""
+        say(f"verdict   {words(verdict['outcome'])}{withheld}")
     if shown["metrics"]:
         say(f"metrics   {numbers_text(shown['metrics'], 6)}")
     rows = [

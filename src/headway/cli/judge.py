@@ -11,7 +11,7 @@ from headway.cli.find_job import find_job
 from headway.cli.follow import follow, give, judge, report_text
 from headway.cli.here import here
 from headway.cli.options import Json, NewestJob, OfChange, Project
-from headway.cli.output import print_json, say, table
+from headway.cli.output import print_json, say, table, words
 from headway.errors import Conflict, NotThereYet, UsageError
 
 
@@ -26,12 +26,15 @@ def gate(job: NewestJob = None, change: OfChange = None, as_json: Json = False) 
     if as_json:
         print_json(verdict)
     elif verdict is not None:
-        rows = [[c["state"], c["id"], c["candidate"], c["baseline"], c["limit"], _why(c)] for c in verdict["checks"]]
+        rows = [
+            [words(c["state"]), c["id"], c["candidate"], c["baseline"], c["limit"], _why(c)] for c in verdict["checks"]
+        ]
         columns = ["state", "check", "this", "baseline", "limit", "why"]
         table(columns, rows, empty="no rules: the run itself is the check")
         for told in verdict["notes"]:
             say(f"note: {told}")
-        say(f"job #{number}: {verdict['outcome']}")
+        withheld = f", {verdict['withheld']}" if verdict["withheld"] else ""
+        say(f"job #{number}: {words(verdict['outcome'])}{withheld}")
     judge(shown)
 
 

@@ -88,9 +88,12 @@ def status(as_json: Json = False) -> None:
         source = str(data_folder() / "admin-token")
     me = _me(client)
     if as_json:
-        print_json({"url": client.url, "user": me["user"], "role": me["role"], "token_from": source})
+        shown = {"user": me["user"], "role": me["role"], "projects": me["projects"]}
+        print_json({"url": client.url, **shown, "token_from": source})
     else:
         say(f"{client.url}  {me['user']} ({me['role']})  token from {source}")
+        for name, role in sorted(me["projects"].items()):
+            say(f"  in {name}: {role}")
 
 
 @app.command()

@@ -168,6 +168,11 @@ def when(instant: str | None) -> str:
     return (instant or "")[:19].replace("T", " ")
 
 
+def words(name: str | None) -> str:
+    """Return a state's name as people read it: "cannot tell", "rolled back"."""
+    return (name or "").replace("_", " ")
+
+
 def megabytes(size: float) -> str:
     """Return a size as people say it."""
     if size >= 1e9:

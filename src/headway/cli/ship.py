@@ -136,7 +136,9 @@ def _tell(release: dict[str, Any], *, verb: str, as_json: bool) -> None:
     if as_json:
         print_json(release)
     else:
-        say(clean_line(f"{title} to {release['environment']}: {release['state']} {release['reason']}".rstrip()))
+        state, reason = release["state"].replace("_", " "), release["reason"]
+        what = reason if reason.startswith(state) else f"{state} {reason}".rstrip()
+        say(clean_line(f"{title} to {release['environment']}: {what}"))
         if release["test_output"] and verb == "deploy":
             say(clean_text(release["test_output"]))
         if release["state"] == "waiting":

@@ -116,13 +116,15 @@ def train(
 ) -> None:
     """Run the pipeline of the working tree (uncommitted edits included), a ref or a change, and judge its result.
 
-    The exit code is the verdict's: 0 ready to merge, 3 a gate failed, 1 the job failed.
+    The exit code is the verdict's: 0 passed (of a change: ready to merge), 3 a gate failed, 1 the job failed.
     """
     if dry_run:
         plan(ref, params, project, change, as_json)
         return
     client = connect()
     repo, where = _where(client, ref, change)
+    if params:  # a mistake in one is told before anything is recorded
+        client.post(f"/repos/{repo}/plan", params=pairs_of(params), project=project, **where)
     shown = give(client, repo, command_text("train", params, project=project), **where)
     follow(client, shown, as_json=as_json, detach=detach)
 

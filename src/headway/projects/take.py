@@ -168,7 +168,8 @@ def _near_key(name: str, keys: Sequence[str]) -> str | None:
     if near is not None:
         return near
     plain = name.casefold().replace("-", "_")
-    return next((key for key in keys if plain in {key, f"{key}s", key.rstrip("s"), key.replace("_", "")}), None)
+    alike = next((key for key in keys if plain in {key, f"{key}s", key.rstrip("s"), key.replace("_", "")}), None)
+    return alike or next((key for key in keys if len(key) > 2 and plain.startswith(key)), None)  # `minimum` for `min`
 
 
 def _needed(name: str, key: Key) -> str:

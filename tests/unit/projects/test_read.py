@@ -598,3 +598,11 @@ def test_images_and_volumes_of_a_cluster() -> None:
 def test_mistakes_about_a_cluster_are_said_with_their_place(old: str, new: str, place: str, says: str) -> None:
     found = cluster(old, new)
     assert any(says in each and each.startswith(f"headway.yaml:{place}") for each in found), found
+
+
+@pytest.mark.parametrize(("written", "meant"), [("minimum", "min"), ("maximum", "max")])
+def test_a_longer_word_for_a_key_is_understood(written: str, meant: str) -> None:
+    text = MINIMAL + f"gates: {{rules: [{{metric: val_auc, {written}: 0.5}}]}}\n"
+    with pytest.raises(ProjectFileError) as caught:
+        read_project(text.encode())
+    assert f"did you mean `{meant}`" in str(caught.value.problems[0]) + str(caught.value.problems[-1])

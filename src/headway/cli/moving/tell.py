@@ -40,7 +40,7 @@ class Teller:
     def runs(self, experiment: str, seen: int, new: int) -> None:
         """Say how many runs were seen and how many of them were new."""
         with self._lock:
-            self._doing = f"{experiment}: {count(seen, 'run')}, {new} new"
+            self._doing = f"{experiment}: {count(seen, 'run')}, {new} new" if seen else experiment
             self._state(runs=seen, new=new, experiment=experiment)
 
     def copied(self, files: int, size: int) -> None:
