@@ -13,6 +13,7 @@ import pytest
 
 from headway.app import App, open_app
 from headway.auth.model import Principal, Role
+from headway.db.reclaim import reclaim
 from headway.errors import StorageFull
 from headway.flow.ballast import FILE, drop_ballast, keep_ballast
 from headway.flow.purge import Asked, ask_purge, find_purge
@@ -103,3 +104,13 @@ def test_without_room_nothing_is_marked_and_nothing_lost(app: App) -> None:
     marked = found is None
     assert app.artifacts.stat(f"0/{run}/artifacts/model.bin") is not None
     assert work_off(app) == int(marked)
+
+
+def test_reclaiming_says_that_the_disk_is_full(app: App) -> None:
+    make_runs(app, 1)
+    drop_ballast(app)
+    fill(app)
+    with pytest.raises(StorageFull):  # the log cannot be copied back: the file has no room to grow
+        reclaim(app.database, whole=True)
+    (app.data / "filler").unlink()
+    reclaim(app.database, whole=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 from collections.abc import Callable
@@ -17,7 +18,7 @@ from starlette.routing import Route
 from headway.api.admit import admit
 from headway.app import App
 from headway.auth.model import Principal, Role, TokenKind
-from headway.errors import Conflict, HeadwayError, NotFound, Refused, TooLarge, UsageError
+from headway.errors import Conflict, HeadwayError, NotFound, Refused, StorageFull, TooLarge, UsageError
 from headway.logs import conceal, logger
 
 BODY_CAP = 1 << 20
@@ -127,9 +128,8 @@ def route(
             return await run_in_threadpool(_answer, Call(app, request, principal, body), handler)
         except HeadwayError as error:
             return failure(error)
-        except Exception:  # noqa: BLE001  # no traceback ever leaves the server
-            logger().exception("request failed", path=path)
-            return failure(HeadwayError("internal error", hint="the server's log has it"))
+        except Exception as error:  # noqa: BLE001  # no traceback ever leaves the server
+            return unforeseen(error, path)
 
     return Route(path, endpoint, methods=[method])
 
@@ -182,6 +182,14 @@ async def read_body(request: Request, cap: int) -> bytes:
 def json_response(value: Any, status: int = 200) -> Response:
     """Return a value as JSON; records and instants are encoded as they stand."""
     return Response(msgspec.json.encode(value), status_code=status, media_type="application/json")
+
+
+def unforeseen(error: Exception, path: str) -> Response:
+    """Return what a handler did not expect as JSON; only a full disk is told for what it is."""
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return failure(StorageFull("the server's disk is full: nothing was kept", hint="send it again later"))
+    logger().exception("request failed", path=path)
+    return failure(HeadwayError("internal error", hint="the server's log has it"))
 
 
 def failure(error: HeadwayError) -> Response:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import shutil
+import sqlite3
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import text
+from sqlalchemy.exc import OperationalError
 
 from headway.errors import StorageFull
 
@@ -72,6 +74,8 @@ def _plain(database: Database) -> Iterator[Any]:
         link = database.engine.raw_connection()
         try:
             yield link.driver_connection
+        except sqlite3.OperationalError as error:  # the driver's own, which SQLAlchemy did not see
+            raise OperationalError("", {}, error) from error
         finally:
             link.close()
 

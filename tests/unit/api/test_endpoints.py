@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import json
 import uuid
@@ -265,3 +266,16 @@ def test_what_an_environment_is_made_of_comes_where_a_version_runs_in_it(pod: Po
     unknown = pod.ask("GET", f"environments/{'a' * 64}")
     assert unknown.status_code == 404
     assert "train it again" in unknown.json()["hint"]
+
+
+def test_a_full_disk_is_told_for_what_it_is(pod: Pod, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object, **__: object) -> int:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    pod.want()
+    for name in ("append_log", "append_predictions", "keep_report"):
+        monkeypatch.setattr(PodFolder, name, full)
+    log = pod.ask("POST", "pods/{pod}/log?offset=0", content=b"x")
+    predictions = pod.ask("POST", f"pods/{{pod}}/predictions?offset=0&segment={SEGMENT}", content=b"x")
+    for answer in (log, predictions, pod.report()):
+        assert (answer.status_code, answer.json()["code"]) == (507, "STORAGE_FULL")
