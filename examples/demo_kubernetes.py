@@ -56,7 +56,9 @@ def account(kubeconfig: Path) -> None:
     print(kubectl("apply", "-f", "-", text=documents.stdout))
     server = ("--namespace", "headway")
     kubectl("create", "serviceaccount", "headway-server", *server)
-    while not (secret := kubectl("get", "serviceaccount", "headway-server", *server, "-o", "jsonpath={.secrets[0].name}")):
+    while not (
+        secret := kubectl("get", "serviceaccount", "headway-server", *server, "-o", "jsonpath={.secrets[0].name}")
+    ):
         time.sleep(0.1)
     token = kubectl("get", "secret", secret, *server, "-o", "jsonpath={.data.token}")
     shutil.copy(os.environ["KUBECONFIG"], kubeconfig)
