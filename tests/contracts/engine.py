@@ -164,6 +164,14 @@ class EngineContract:
 
 
 def remove_folder(folder: Path) -> None:
-    for path in sorted(folder.rglob("*"), reverse=True):
-        path.rmdir() if path.is_dir() and not path.is_symlink() else path.unlink()
-    folder.rmdir()
+    """Remove an ended attempt's folder; whoever brought its end may be putting the last things in order."""
+    deadline = time.monotonic() + PATIENCE
+    while folder.exists():
+        try:
+            for path in sorted(folder.rglob("*"), reverse=True):
+                path.rmdir() if path.is_dir() and not path.is_symlink() else path.unlink(missing_ok=True)
+            folder.rmdir()
+        except OSError:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.05)
