@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from fakes.kubernetes_api import Change, Document, KubernetesApi, now
+from headway.sandbox.inside import processes
 
 _SYSTEM = "/opt/headway"
 
@@ -36,9 +37,12 @@ class LocalKubelet:
         self.api.on_change.append(self._on_change)
 
     def close(self) -> None:
+        """End every pod with all that it has started: a container's end would."""
         for process in list(self.running.values()):
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGKILL)
+            below = [each.pid for each in processes.descendants(process.pid, processes.snapshot())]
+            for pid in (process.pid, *below):
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
             process.wait()
 
     def make_pod(self, job: Document) -> Document:
