@@ -65,6 +65,7 @@ def test_a_second_server_a_taken_port_and_a_backup(headway, tmp_path) -> None:
         port = str(taken.getsockname()[1])
         refused = headway("server", "start", "--port", port, code=1, **empty)
         assert f"error: port {port} on 127.0.0.1 cannot be used" in refused.err
+        assert "log in:" not in refused.err + second.err, "only what listens has an address to tell"
         unborn = headway("jobs", code=6, HEADWAY_PORT=port, **empty)
         assert f"cause: port {port} on 127.0.0.1 cannot be used: " in unborn.err
         assert "hint:  choose another with --port or HEADWAY_PORT" in unborn.err

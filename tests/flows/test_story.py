@@ -20,7 +20,7 @@ metrics:
 TRAIN = """\
 import json, os
 lr = json.loads(os.environ["HEADWAY_PARAMS"])["lr"]
-print("training with", lr)
+print("training with", lr, "links", os.environ.get("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT"))
 json.dump({"score": BASE + lr}, open("metrics.json", "w"))
 """
 
@@ -40,6 +40,7 @@ def test_a_comment_becomes_a_report_a_status_and_a_baseline(stage: Stage) -> Non
     stage.command("/train")
     (main,) = stage.settled(1)
     assert main.state == "succeeded", main.reason
+    assert "training with 0.1 links true" in stage.log(main), "MLflow prints no links to a door that ends with the job"
     assert stage.result(main).metrics["score"] == pytest.approx(0.6)
 
     stage.write({"train.py": train_script(0.7)}, branch="better")
