@@ -14,6 +14,7 @@ from __future__ import annotations
 import contextlib
 import re
 import shutil
+import threading
 import time
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -30,11 +31,12 @@ from headway.serving.model import Deployment, Route
 from headway.serving.prediction_log import PredictionLog
 
 _UID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}\Z")
-_SEGMENT = re.compile(r"\d{8}T\d{2}-(\d{4})\Z")
+_SEGMENT = re.compile(r"[0-9]{8}T[0-9]{2}-([0-9]{4})\Z")
 _LOG_PART = 4 << 20
 _SEGMENT_BYTES = 80 << 20  # the front begins another at 64 MB
 _MOST_SEGMENTS = 64  # of one pod in one hour: a model that fills its log must not fill our disk
 _KEPT_PODS = 10
+_appending = threading.Lock()  # a piece that came twice at once would stand there twice
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,6 +95,11 @@ class PodFolder:
         """Add to a pod's log where `offset` is its present size; return the size after it."""
         folder = self._pod(uid)
         folder.mkdir(parents=True, exist_ok=True)
+        with _appending:
+            return self._append_log(folder, offset, data)
+
+    @staticmethod
+    def _append_log(folder: Path, offset: int, data: bytes) -> int:
         parts = _log_parts(folder)
         size = _end(parts[-1]) if parts else 0
         if offset != size or not data:
@@ -114,10 +121,15 @@ class PodFolder:
         if matched is None:
             raise UsageError(f"{segment[:40]!r} is no segment of a prediction log")
         path = self.folder / "predictions" / f"{segment}-{self._pod(uid).name[:8]}.jsonl"
+        with _appending:
+            return self._append_segment(path, int(matched[1]), offset, data=data)
+
+    @staticmethod
+    def _append_segment(path: Path, number: int, offset: int, *, data: bytes) -> int:
         size = path.stat().st_size if path.exists() else 0
         if offset != size or not data:
             return size
-        if int(matched[1]) >= _MOST_SEGMENTS or size + len(data) > _SEGMENT_BYTES:
+        if number >= _MOST_SEGMENTS or size + len(data) > _SEGMENT_BYTES:
             raise TooLarge("the pod's prediction log is longer than a pod may write in an hour")
         path.parent.mkdir(parents=True, exist_ok=True)
         with path.open("ab") as stream:
