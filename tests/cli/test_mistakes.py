@@ -120,6 +120,7 @@ def test_a_repository_without_a_commit(alone, headway) -> None:
     (alone.folder / "x.py").write_text("print(1)\n")
     assert headway("plan", "--json", **here).json[0]["project"]["name"] == "x"
     assert "'HEAD' names no commit" in headway("plan", "HEAD", code=2, **here).err
+    assert "hint:  git add -A && git commit -m start" in headway("train", code=2, **here).err
 
 
 def test_a_detached_head_is_a_place_like_any_other(headway) -> None:

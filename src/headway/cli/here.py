@@ -99,14 +99,23 @@ def commit_for(at: Here, ref: str | None) -> tuple[str, str]:
             raise UsageError(f"{ref!r} names no commit", hint="git branch --all, or git log --oneline")
         return _branch_of(ref, at), sha
     _check_has_config(at)
-    head = resolve("HEAD")
-    if head is None:
-        raise UsageError("there is no commit yet", hint="git add -A && git commit -m start")
     if at.is_dirty:
         from headway.forges.git_snapshot import snapshot_worktree
 
         return f"{at.branch or 'detached'}+dirty", snapshot_worktree(at.root)
-    return at.branch or "detached", head
+    return at.branch or "detached", head_commit()
+
+
+def head_commit() -> str:
+    """Return the commit that is checked out.
+
+    Raises:
+        UsageError: there is none yet, so there is nothing that a job could be compared with or go back to.
+    """
+    sha = resolve("HEAD")
+    if sha is None:
+        raise UsageError("there is no commit yet", hint="git add -A && git commit -m start")
+    return sha
 
 
 def resolve(ref: str) -> str | None:

@@ -9,7 +9,7 @@ import typer
 
 from headway.cli.client import connect
 from headway.cli.follow import follow, give
-from headway.cli.here import commit_for, here, resolve
+from headway.cli.here import commit_for, head_commit, here, resolve
 from headway.cli.oneoff import project_of, script_commit
 from headway.cli.options import Detach, DryRun, Json, OfChange, Project, Ref, Set
 from headway.cli.output import count, print_json, say, short, table
@@ -123,6 +123,8 @@ def train(
         return
     client = connect()
     repo, where = _where(client, ref, change)
+    if change is None:
+        head_commit()
     if params:  # a mistake in one is told before anything is recorded
         client.post(f"/repos/{repo}/plan", params=pairs_of(params), project=project, **where)
     shown = give(client, repo, command_text("train", params, project=project), **where)
