@@ -82,19 +82,21 @@ class Database:
         with self.refusals_told():
             lane = self._kept_lane()
         is_sound = False
-        try:
-            with self.refusals_told():
-                lane.begin()
-                yield lane.connection
-            is_sound = True
-        except HeadwayError as error:
-            is_sound = not isinstance(error, (StorageFull, Unreachable))
-            raise
-        finally:
-            if is_sound and lane.is_ended():
-                self._kept.used = time.monotonic()
-            else:
-                self._forget(lane)
+        with lane.in_use:
+            try:
+                with self.refusals_told():
+                    lane.begin()
+                    yield lane.connection
+                is_sound = True
+            except HeadwayError as error:
+                is_sound = not isinstance(error, (StorageFull, Unreachable))
+                raise
+            finally:
+                is_sound = is_sound and lane.is_ended()
+                if is_sound:
+                    self._kept.used = time.monotonic()
+                else:
+                    self._forget(lane)
 
     def _kept_lane(self) -> Lane:
         lane: Lane | None = getattr(self._kept, "lane", None)
@@ -167,9 +169,14 @@ class Database:
         return {} if self.is_sqlite else {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True}
 
     def close(self) -> None:
-        """Close every connection that nobody uses at this moment."""
-        self._drop_lanes(lambda *_: True)
+        """Close every connection that nobody uses at this moment; SQLite would break the process under the others."""
         self._kept = threading.local()
+        with self._lanes_lock:
+            lanes, self._lanes = [lane for _, lane in self._lanes], []
+        for lane in lanes:
+            if lane.in_use.acquire(blocking=False):
+                lane.discard()
+                lane.in_use.release()
         self.engine.dispose()
 
 
@@ -180,11 +187,12 @@ class Lane:
     through SQLAlchemy join the transaction that was begun here. Errors are the driver's own.
     """
 
-    __slots__ = ("_begin", "_raw", "connection")
+    __slots__ = ("_begin", "_raw", "connection", "in_use")
 
     def __init__(self, connection: Connection, begin: str) -> None:
         """Keep `connection`; `begin` is the driver's statement, "" where the first statement begins by itself."""
         self.connection = connection
+        self.in_use = threading.Lock()  # held by the thread that keeps it, while it does
         self._raw: Any = connection.connection.driver_connection
         self._begin = begin
 

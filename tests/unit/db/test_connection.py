@@ -55,3 +55,22 @@ def _close_under_a_reader(database: Database) -> None:
 def test_closing_while_a_thread_reads_hides_no_error_of_its_own(database: Database) -> None:
     with pytest.raises(KeyError, match="mine"):
         _close_under_a_reader(database)
+
+
+def test_closing_leaves_a_reader_in_another_thread_its_connection(database: Database) -> None:
+    """SQLite frees what it works on with the connection: closing one in use ended the whole process."""
+    reads, closed, found = threading.Event(), threading.Event(), []
+
+    def slow() -> None:
+        with database.quick_read() as tx:
+            reads.set()
+            closed.wait(60)
+            found.append(tx.execute(text("select 2")).scalar_one())
+
+    thread = threading.Thread(target=slow)
+    thread.start()
+    reads.wait(60)
+    database.close()
+    closed.set()
+    thread.join(60)
+    assert found == [2]
