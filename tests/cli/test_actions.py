@@ -141,25 +141,31 @@ def test_the_pages_workflows_train_a_change_and_report_it(checkout: Checkout) ->
 
     number = checkout.change()
     sha = checkout.head(number)
-    runner = checkout.commented(number, "ada", "/train lr=0.2")
+    runner = checkout.commented(number, "ada", "/train")
     assert runner.run(workflow("headway")), runner.steps[-1].out
     outputs = {key: value for each in runner.steps for key, value in each.outputs.items()}
-    assert outputs["accepted"] == "true" and outputs["command"] == "/train lr=0.2"
+    assert outputs["accepted"] == "true" and outputs["command"] == "/train"
     assert outputs["sha"] == sha and outputs["base"] == checkout.fake.world.branches["main"]
-    assert outputs["passed"] == "true" and json.loads(outputs["metrics"])["val_auc"] == pytest.approx(0.82)
-    assert "0.82" in outputs["markdown"] and outputs["count"] == "1"
+    assert outputs["passed"] == "true" and json.loads(outputs["metrics"])["val_auc"] == pytest.approx(0.81)
+    assert "0.81" in outputs["markdown"] and outputs["count"] == "1"
 
     world = checkout.fake.world
     ours = [each for each in world.comments.values() if each.author == ACTIONS]
-    assert len(ours) == 1 and "0.82" in ours[0].body and "127.0.0.1" not in ours[0].body.replace(world.base, "")
+    assert len(ours) == 1 and "0.81" in ours[0].body and "127.0.0.1" not in ours[0].body.replace(world.base, "")
     said = [each for each in world.comments.values() if each.author == "ada"]
     assert [content for _, content in said[0].reactions] == ["eyes"]
     statuses = [(each["context"], each["state"]) for each in world.statuses if each["sha"] == sha]
     assert statuses == [("headway/tiny", "pending"), ("headway/tiny", "success")]
 
+    # Other values than the commit's file has: tried, told in the same comment, and nothing about the merge.
     again = checkout.commented(number, "ada", "/train lr=0.2")
     assert again.run(workflow("headway")), again.steps[-1].out
+    other = {key: value for each in again.steps for key, value in each.outputs.items()}
+    assert other["passed"] == "false" and json.loads(other["metrics"])["val_auc"] == pytest.approx(0.82)
     assert len([each for each in world.comments.values() if each.author == ACTIONS]) == 1
+    statuses = [(each["context"], each["state"]) for each in world.statuses if each["sha"] == sha]
+    assert ("headway/tiny/other-values", "pending") in statuses
+    assert [state for context, state in statuses if context == "headway/tiny"] == ["pending", "success"]
 
     everything = "".join(each.out + json.dumps(each.outputs) for each in (*main.steps, *runner.steps)) + runner.summary
     assert ACTIONS_TOKEN not in everything

@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import shutil
 import socket
 import subprocess
 import sys
@@ -21,6 +22,7 @@ NOT_STARTED = "the server could not be started"
 
 _SAID = ("error: ", "cause: ", "hint: ")
 _FULL = 28  # errno.ENOSPC
+_LEAST_ROOM = 1 << 20
 
 
 def data_folder() -> Path:
@@ -158,6 +160,9 @@ def _not_started(log: Path, began: int) -> HeadwayError:
         return Unreachable(NOT_STARTED, cause=cause, hint=said.get("hint: ") or f"see {log}")
     if any("file is not a database" in line or "disk image is malformed" in line for line in lines):
         return damaged(log.parent)
+    if not lines and shutil.disk_usage(log.parent).free < _LEAST_ROOM:
+        cause = f"the disk of {log.parent} is full: not even its log could be written"
+        return Unreachable(NOT_STARTED, cause=cause, hint="free space, then the same again")
     last = next((line.strip() for line in reversed(lines) if line.strip()), "it said nothing")
     return Unreachable(NOT_STARTED, cause=last[:300], hint=f"see {log}")
 
