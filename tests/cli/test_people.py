@@ -46,7 +46,8 @@ def test_roles_in_projects_are_given_and_taken(headway) -> None:
 def test_a_contributor_works_in_a_known_repository_and_a_viewer_is_told_what_is_needed(headway) -> None:
     """Only making a repository known needs an administrator; what is needed is said with the project."""
     headway("change", "list")  # makes the repository known
-    project = headway("project", "list", "--json").json[0]["name"]
+    projects = headway("project", "list", "--json").json
+    project = next(each["name"] for each in projects if any(headway.folder.name in repo for repo in each["repos"]))
     url = headway("login", "--json").json["url"]
     for user, role in (("viola", "viewer"), ("conny", "contributor")):
         headway("user", "add", user, "--role", "none")

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import base64
+import fcntl
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -131,12 +133,14 @@ class GitHubForge:
         if len(sha) not in _SHA_LENGTHS or not all(digit in "0123456789abcdef" for digit in sha):
             raise NotFound(f"{sha[:64]!r} is not the full name of a commit")
         mirror = self._mirrors / f"{repo_id}.git"
-        if not (mirror / "HEAD").is_file():
-            mirror.mkdir(mode=0o700, parents=True, exist_ok=True)
-            run_git("init", "--quiet", "--bare", str(mirror), cwd=mirror)
         git = Git(mirror)
-        if git.resolve(sha) != sha:
-            self._fetch(git, repo, sha)
+        if not (mirror / "HEAD").is_file() or git.resolve(sha) != sha:
+            mirror.mkdir(mode=0o700, parents=True, exist_ok=True)
+            with _turn_of(mirror):
+                if not (mirror / "HEAD").is_file():
+                    run_git("init", "--quiet", "--bare", str(mirror), cwd=mirror)
+                if git.resolve(sha) != sha:
+                    self._fetch(git, repo, sha)
         git.check_commit(sha)
         return str(mirror)
 
@@ -272,8 +276,7 @@ class GitHubForge:
                 "GIT_ASKPASS": "/bin/false",
             },
         )
-        # Two at once for one commit: the name is another's already, and what it names is here.
-        if done.returncode == 0 or git.resolve(sha) == sha:
+        if done.returncode == 0:
             return
         said = done.stderr.decode(errors="replace")
         if "not our ref" in said or "couldn't find remote ref" in said or "no such ref" in said.lower():
@@ -281,3 +284,11 @@ class GitHubForge:
         if "Authentication failed" in said or "403" in said:
             raise Refused(f"GitHub does not let us read {repo.name}", cause=said.strip()[:300], hint="contents: read")
         raise git_error("fetch", done)
+
+
+@contextmanager
+def _turn_of(mirror: Path) -> Iterator[None]:
+    """Let one process fetch into a mirror at a time: two that name the same commit hinder each other in git."""
+    with (mirror / "fetching.lock").open("w") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        yield
