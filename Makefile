@@ -52,7 +52,7 @@ demo: setup ## the whole story on real flights, from a comment to a served model
 	$(BIN)/python examples/demo.py
 
 # These have targets of their own below: they start MLflow's server, a hostile world around Headway, or Kubernetes.
-APART := tests/moving tests/flows/test_own_tracker.py tests/hostile tests/kubernetes
+APART := tests/moving tests/flows/test_own_tracker.py tests/hostile tests/kubernetes tests/chaos
 
 test: setup-dev setup-browser ## every test that needs no cluster and no other server
 	$(BIN)/python -m pytest -q -n auto --dist loadfile $(APART:%=--ignore=%)
@@ -62,6 +62,10 @@ test-again: setup-dev ## only what failed the last time
 
 test-postgres: setup-dev ## the store tests on PostgreSQL, installed and started here
 	tools/with-postgres $(BIN)/python -m pytest -q -m postgres
+
+.PHONY: test-crashes
+test-crashes: setup-dev ## kills, outages, storms and full disks: nothing acknowledged is lost, nothing is done twice
+	$(BIN)/python -m pytest -q -n auto --dist loadfile tests/chaos
 
 test-moving: setup-dev ## a real MLflow server moves in, and out again as Parquet
 	$(BIN)/python -m pytest -q tests/moving
