@@ -94,6 +94,13 @@ class KubernetesSettings:
             raise UsageError(f"{variable}: {problem}", hint=f"correct {variable}, or unset it")
 
     @property
+    def package_variables(self) -> dict[str, str]:
+        """The variables by which a pod reaches packages."""
+        proxies = dict.fromkeys(("HTTPS_PROXY", "HTTP_PROXY"), self.proxy)
+        variables = {"UV_DEFAULT_INDEX": self.index_url, **proxies, "NO_PROXY": self.no_proxy}
+        return {name: value for name, value in variables.items() if value}
+
+    @property
     def is_set_up(self) -> bool:
         """Whether there is a cluster."""
         return bool(self.namespaces)

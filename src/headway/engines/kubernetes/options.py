@@ -65,15 +65,13 @@ class KubernetesOptions:
 def options_from(settings: KubernetesSettings) -> KubernetesOptions:
     """Return what the operator's settings say; they were checked when they were read."""
     kind, _, place = settings.cache.partition(":")
-    proxies = dict.fromkeys(("HTTPS_PROXY", "HTTP_PROXY"), settings.proxy)
-    variables = {"UV_DEFAULT_INDEX": settings.index_url, **proxies, "NO_PROXY": settings.no_proxy}
     return KubernetesOptions(
         image=settings.image,
         server_url=settings.server_url.rstrip("/"),
         namespace=settings.namespaces[0],
         namespaces=settings.namespaces,
         cache=Cache(claim=place if kind == "claim" else "", host_path=place if kind == "host" else ""),
-        index_variables={name: value for name, value in variables.items() if value},
+        index_variables=settings.package_variables,
         index_secret=settings.index_secret,
         pull_policy=settings.pull_policy,
         pull_secret=settings.pull_secret,

@@ -34,14 +34,12 @@ class PodSettings:
 
 def pod_settings(settings: KubernetesSettings) -> PodSettings:
     """Return what the operator's settings say; they were checked when they were read."""
-    proxies = dict.fromkeys(("HTTPS_PROXY", "HTTP_PROXY"), settings.proxy)
-    variables = {"UV_DEFAULT_INDEX": settings.index_url, **proxies, "NO_PROXY": settings.no_proxy}
     return PodSettings(
         image=settings.image,
         server_url=settings.server_url.rstrip("/"),
         namespaces=settings.namespaces,
         cache=settings.cache,
-        variables={name: value for name, value in variables.items() if value},
+        variables=settings.package_variables,
         index_secret=settings.index_secret,
         pull_policy=settings.pull_policy,
         pull_secret=settings.pull_secret,
