@@ -4,51 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from contracts.engine import EngineContract
+from contracts.kubernetes_engine import KubernetesEngineContract
 from fakes.kubernetes_node import Node
 from fakes.pod_attempts import PodAttempts, pod_attempts
-from headway.engines.base import AttemptSpec, Lost
-from headway.engines.kubernetes.engine import KubernetesEngine
-from headway.errors import Refused
-
-_CODE = {
-    "prints": "print('one'); print('two')",
-    "fails": "import sys; sys.exit(3)",
-    "hangs": "import time; time.sleep(600)",
-    "counts": "open('runs', 'a').write('x')",
-}
 
 
-class TestOnARealNode(EngineContract):
+class TestOnARealNode(KubernetesEngineContract):
     @pytest.fixture
-    def attempts(self, tmp_path: Path, node: Node, namespace: str) -> Iterator[PodAttempts]:
+    def cluster(self, tmp_path: Path, node: Node, namespace: str) -> Iterator[PodAttempts]:
         with pod_attempts(tmp_path, node, namespace) as found:
             yield found
-
-    @pytest.fixture
-    def engine(self, attempts: PodAttempts) -> KubernetesEngine:
-        self.attempts = attempts
-        return attempts.engine()
-
-    def spec(self, engine: Any, program: str, **changes: Any) -> AttemptSpec:
-        outputs = ("runs",) if program == "counts" else ()
-        return self.attempts.spec(_CODE[program], task=program, outputs=outputs, **changes)
-
-    def reopened(self, engine: Any) -> Any:
-        return self.attempts.engine()
-
-    def runs_of(self, engine: Any, spec: AttemptSpec) -> int:
-        return len((Path(spec.directory) / "out" / "runs").read_text())
-
-    def test_too_little_isolation_is_refused_and_leaves_nothing_behind(self, engine: Any) -> None:
-        """A pod gives the highest level; what it may not give by itself is a network that is cut."""
-        spec = self.spec(engine, "counts", network=False)
-        with pytest.raises(Refused, match="network") as refusal:
-            engine.start(spec)
-        assert refusal.value.hint
-        assert spec.id not in engine.handles()
-        assert isinstance(engine.observe(spec.id), Lost)
