@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+import os
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from headway.engines.base import Exited, Lost
-from headway.engines.kubernetes.folder import Begun, exited
+from headway.engines.kubernetes.ends import end_by_record
+from headway.engines.kubernetes.folder import AttemptFolder, Begun, Created, Ordered
 from headway.engines.kubernetes.judge import Facts, Waits, judge
 from headway.engines.kubernetes.options import KubernetesOptions
 
@@ -79,6 +82,15 @@ def test_a_good_end_whose_results_never_came_is_no_success() -> None:
     assert found.exit_code == 1
     assert "not brought to the server" in found.reason
     assert found.detail == "the server is away"
+
+
+def test_last_words_of_a_pod_that_the_cluster_told_to_go_are_no_cancelling() -> None:
+    record = json.dumps({"exit_code": 143, "reason": "cancelled", "undeliverable": "the server is away"})
+    drained = pod(containerStatuses=ended(143, message=record))
+    assert isinstance(judged(drained, begun=BEGUN), Lost)
+    stopped = judged(drained, begun=BEGUN, is_stopped=True)
+    assert isinstance(stopped, Exited)
+    assert stopped.reason == "cancelled"
 
 
 def test_an_end_without_any_word_is_lost() -> None:
@@ -292,7 +304,26 @@ def test_objects_with_holes_in_them_are_waited_for(status: dict[str, Any]) -> No
 
 def test_a_cancelled_end_that_nobody_asked_for_was_the_clusters_doing() -> None:
     record = {"exit_code": 143, "reason": "cancelled", "started_at": 1.0, "finished_at": 2.0}
-    assert isinstance(exited(record, is_stopped=False), Lost)
-    asked = exited(record, is_stopped=True)
+    assert isinstance(end_by_record(record, is_stopped=False, is_overdue=False), Lost)
+    asked = end_by_record(record, is_stopped=True, is_overdue=True)
     assert isinstance(asked, Exited)
     assert asked.reason == "cancelled"
+
+
+def test_a_pod_that_was_told_to_go_at_the_deadline_ran_out_of_time() -> None:
+    record = {"exit_code": 143, "reason": "cancelled", "started_at": 1.0, "finished_at": 2.0, "peak_memory_mb": 5}
+    end = end_by_record(record, is_stopped=False, is_overdue=True)
+    assert isinstance(end, Exited)
+    assert (end.reason, end.peak_memory_mb) == ("timeout", 5.0)
+    assert "deadline" in end.detail
+
+
+def test_a_last_word_is_overdue_from_the_deadline_of_its_job_on(tmp_path: Path) -> None:
+    folder = AttemptFolder(tmp_path)
+    folder.order(Ordered(namespace="n", ordered_at=0.0, secret={}, job={"spec": {"activeDeadlineSeconds": 60}}))
+    assert not folder.is_overdue
+    folder.note_created(Created(uid="u", created_at=1000.0))
+    (tmp_path / "exit.json").write_text("{}")
+    for said_at, is_overdue in ((1030.0, False), (1060.0, True), (1059.0, True)):
+        os.utime(tmp_path / "exit.json", (said_at, said_at))
+        assert folder.is_overdue is is_overdue

@@ -21,12 +21,40 @@ _SETTLES = 3.0  # what arrives a moment later than the object that tells of it
 _KUBELET_PATIENCE = 30.0
 _OWN_DISK = ("Usage of EmptyDir volume", "ephemeral local storage usage exceeds", "exceeds the total limit of")
 _NODE_GONE = frozenset({"NodeLost", "NodeShutdown", "Shutdown", "Terminated", "NodeAffinity"})
+_TAKEN_AWAY = Lost(why="the cluster took its pod away (the node is drained, or a more important pod needed the place)")
+_PAST_DEADLINE = "the cluster ended it at the Job's deadline (activeDeadlineSeconds)"
 _MEMORY_HINT = "raise `resources: {memory: 8Gi}` of the step in headway.yaml"
 
 
 def ended_now(code: int, reason: str, now: float, *, detail: str = "") -> Exited:
     """Return the end of an attempt whose times nobody told."""
     return Exited(exit_code=code, reason=reason, detail=detail, isolation=Isolation.L3, started_at=now, finished_at=now)
+
+
+def end_by_record(record: dict[str, Any], *, is_stopped: bool, is_overdue: bool) -> Exited | Lost:
+    """Return the end that a pod's record stands for; nobody cancelled a pod that the cluster told to go."""
+    reason, detail = str(record.get("reason", "")), ""
+    if _was_told_to_go(record):
+        if not (is_stopped or is_overdue):
+            return _TAKEN_AWAY
+        reason, detail = ("cancelled", "") if is_stopped else ("timeout", _PAST_DEADLINE)
+    now = float(record.get("finished_at") or 0.0)
+    return Exited(
+        exit_code=int(record.get("exit_code", 1)),
+        reason=reason,
+        detail=detail,
+        isolation=Isolation.L3,
+        started_at=float(record.get("started_at") or now),
+        finished_at=now,
+        undelivered=int(record.get("undelivered") or 0),
+        peak_memory_mb=float(record.get("peak_memory_mb") or 0.0),
+        cpu_seconds=float(record.get("cpu_seconds") or 0.0),
+    )
+
+
+def past_deadline(now: float) -> Exited:
+    """Return the end of an attempt that outlived its Job and said nothing."""
+    return ended_now(143, "timeout", now, detail=_PAST_DEADLINE)
 
 
 def end_of_step(pod: Document, now: float, *, is_stopped: bool) -> Exited | Lost | None:
@@ -39,7 +67,7 @@ def end_of_step(pod: Document, now: float, *, is_stopped: bool) -> Exited | Lost
         return _out_of_memory(pod, code, now)
     record = last_words(end)
     if record:
-        return _by_last_words(record, now)
+        return _by_last_words(record, now, is_stopped=is_stopped)
     if is_stopped:
         return ended_now(code or 143, "cancelled", now)
     said = str(end.get("message") or "").strip()[-LONGEST:]
@@ -111,10 +139,16 @@ def _out_of_memory(pod: Document, code: int, now: float) -> Exited:
     return ended_now(code or 137, "memory", now, detail=f"the cluster killed it (OOMKilled): {what}; {_MEMORY_HINT}")
 
 
-def _by_last_words(record: dict[str, Any], now: float) -> Exited | Lost:
+def _was_told_to_go(record: dict[str, Any]) -> bool:
+    return str(record.get("reason", "")) in ("terminated", "cancelled")
+
+
+def _by_last_words(record: dict[str, Any], now: float, *, is_stopped: bool) -> Exited | Lost:
     """The pod ended, and the server did not hear of it: the cluster kept its last words."""
     if "exit_code" not in record:
         return Lost(why=str(record.get("why") or record.get("message") or "its pod did not run the code"))
+    if _was_told_to_go(record) and not is_stopped:
+        return _TAKEN_AWAY
     code, reason = int(record["exit_code"]), str(record.get("reason") or "")
     if code == 0 and not reason:
         why = str(record.get("undeliverable") or "the server was away for too long")[:LONGEST]

@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING
 from headway.engines.base import Alive, AttemptSpec, Isolation, LogLine, Lost, Observation, Starting
 from headway.engines.delivered import LOG, ORDERED, SOURCE, STOP
 from headway.engines.kubernetes.documents import job_document, secret_document, server_label
-from headway.engines.kubernetes.folder import AttemptFolder, Ordered, exited
+from headway.engines.kubernetes.ends import end_by_record
+from headway.engines.kubernetes.folder import AttemptFolder, Ordered
 from headway.engines.kubernetes.keeper import Keeper
 from headway.engines.kubernetes.options import KubernetesOptions
 from headway.engines.kubernetes.proof import prove
@@ -80,7 +81,7 @@ class KubernetesEngine:
             return verdict
         record = folder.exit_record()
         if record is not None:
-            return exited(record, is_stopped=folder.is_stopped)
+            return end_by_record(record, is_stopped=folder.is_stopped, is_overdue=folder.is_overdue)
         self._keeper.take(handle)
         why = self._keeper.why(handle)
         if folder.begun() is None:

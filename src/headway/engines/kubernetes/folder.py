@@ -10,12 +10,13 @@ from typing import Any
 
 import msgspec
 
-from headway.engines.base import Exited, Isolation, Lost
+from headway.engines.base import Exited, Lost
 from headway.engines.delivered import EXIT, HEARD, LOG, ORDERED, STARTED, STOP
 
 CREATED = "job.json"
 VERDICT = "verdict.json"
 TIDIED = "tidied"
+_ROUNDED = 2.0  # the cluster keeps the start of a Job in whole seconds
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -124,6 +125,18 @@ class AttemptFolder:
         raw = self._read(EXIT)
         return None if raw is None else msgspec.json.decode(raw, type=dict[str, Any])
 
+    @property
+    def is_overdue(self) -> bool:
+        """Whether the pod's last word came when the deadline of its Job had passed; by this machine's clock alone."""
+        created, seconds = self.created(), self.ordered().job["spec"].get("activeDeadlineSeconds")
+        if created is None or seconds is None:
+            return False
+        try:
+            said_at = (self.path / EXIT).stat().st_mtime
+        except FileNotFoundError:
+            return False
+        return said_at >= created.created_at + float(seconds) - _ROUNDED
+
     def verdict(self) -> Exited | Lost | None:
         """Return what was concluded without the pod's word."""
         raw = self._read(VERDICT)
@@ -168,25 +181,3 @@ class AttemptFolder:
             os.fsync(folder)
         finally:
             os.close(folder)
-
-
-def exited(record: dict[str, Any], *, is_stopped: bool) -> Exited | Lost:
-    """Return the end that a pod's record stands for; a pod that was told to go by the cluster was not cancelled."""
-    reason = str(record.get("reason", ""))
-    if reason in ("terminated", "cancelled"):
-        if not is_stopped:
-            return Lost(
-                why="the cluster took its pod away (the node is drained, or a more important pod needed the place)"
-            )
-        reason = "cancelled"
-    now = float(record.get("finished_at") or 0.0)
-    return Exited(
-        exit_code=int(record.get("exit_code", 1)),
-        reason=reason,
-        isolation=Isolation.L3,
-        started_at=float(record.get("started_at") or now),
-        finished_at=now,
-        undelivered=int(record.get("undelivered") or 0),
-        peak_memory_mb=float(record.get("peak_memory_mb") or 0.0),
-        cpu_seconds=float(record.get("cpu_seconds") or 0.0),
-    )

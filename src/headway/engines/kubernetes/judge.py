@@ -7,7 +7,14 @@ from dataclasses import dataclass
 
 from headway.engines.base import Exited, Lost
 from headway.engines.kubernetes.documents import ENVIRONMENT
-from headway.engines.kubernetes.ends import NOT_STARTED, end_of_layout, end_of_pod, end_of_step, ended_now
+from headway.engines.kubernetes.ends import (
+    NOT_STARTED,
+    end_of_layout,
+    end_of_pod,
+    end_of_step,
+    ended_now,
+    past_deadline,
+)
 from headway.engines.kubernetes.folder import Begun
 from headway.engines.kubernetes.options import KubernetesOptions
 from headway.engines.kubernetes.reading import (
@@ -84,7 +91,7 @@ def _deadline(facts: Facts, now: float) -> Exited:
     if facts.begun is None:
         text = "it did not begin before the deadline of its Job (activeDeadlineSeconds)"
         return ended_now(NOT_STARTED, text, now, detail="its pod waited: `kubectl describe job` shows for what")
-    return ended_now(143, "timeout", now, detail="the cluster ended it at the Job's deadline (activeDeadlineSeconds)")
+    return past_deadline(now)
 
 
 def _without_pod(facts: Facts, now: float, options: KubernetesOptions) -> Exited | Lost | Waits:
