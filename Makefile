@@ -51,28 +51,31 @@ setup-dev: setup-system $(VENV)/.dev ## make the tests runnable
 demo: setup ## the whole story on real flights, from a comment to a served model
 	$(BIN)/python examples/demo.py
 
+# What .ci/run adds when it makes a target a second time: only what failed.
+AGAIN =
+
 # These have targets of their own below: they start MLflow's server, a hostile world around Headway, or Kubernetes.
 APART := tests/moving tests/flows/test_own_tracker.py tests/hostile tests/kubernetes tests/chaos
 
 test: setup-dev setup-browser ## every test that needs no cluster and no other server
-	$(BIN)/python -m pytest -q -n auto --dist loadfile $(APART:%=--ignore=%)
+	$(BIN)/python -m pytest -q -n auto --dist loadfile $(AGAIN) $(APART:%=--ignore=%)
 
 test-again: setup-dev ## only what failed the last time
 	$(BIN)/python -m pytest -q --last-failed --last-failed-no-failures none
 
 test-postgres: setup-dev ## the store tests on PostgreSQL, installed and started here
-	tools/with-postgres $(BIN)/python -m pytest -q -m postgres
+	tools/with-postgres $(BIN)/python -m pytest -q $(AGAIN) -m postgres
 
 .PHONY: test-crashes
 test-crashes: setup-dev ## kills, outages, storms and full disks: nothing acknowledged is lost, nothing is done twice
-	$(BIN)/python -m pytest -q -n auto --dist loadfile tests/chaos
+	$(BIN)/python -m pytest -q -n auto --dist loadfile $(AGAIN) tests/chaos
 
 test-moving: setup-dev ## a real MLflow server moves in, and out again as Parquet
-	$(BIN)/python -m pytest -q tests/moving
+	$(BIN)/python -m pytest -q $(AGAIN) tests/moving
 
 .PHONY: test-tracker
 test-tracker: setup-dev ## a project with a real MLflow server of its own, which goes away and comes back
-	$(BIN)/python -m pytest -q tests/flows/test_own_tracker.py
+	$(BIN)/python -m pytest -q $(AGAIN) tests/flows/test_own_tracker.py
 
 .PHONY: attacks
 attacks: setup-dev ## every published attack on MLflow's server against a running Headway, with the table: N of N refused
@@ -87,7 +90,7 @@ fuzz: $(UV) ## every reader of what strangers send under atheris, FUZZ_SECONDS e
 	.fuzz/bin/python tests/fuzz/run.py --seconds $(FUZZ_SECONDS)
 
 test-hostile: setup-dev ## probes of a fork's code in a real Headway, and the same outside: nothing planted may come out
-	$(BIN)/python -m pytest -q -s tests/hostile
+	$(BIN)/python -m pytest -q $(AGAIN) tests/hostile
 
 test-mermaid: setup-dev ## every chart of the reports in the real Mermaid, 10.9 and 11 (installs 200 MB of Node packages)
 	cd tests/mermaid && npm ci --silent
@@ -105,7 +108,7 @@ test-outage: setup-dev ## real MLflow scripts while their server is away for mor
 
 .PHONY: test-faults
 test-faults: setup-dev ## every way in which GitHub can fail at every single request: one check, one comment, one deployment
-	HEADWAY_ALL_FAULTS=1 $(BIN)/python -m pytest -q --timeout 900 -rP tests/properties/test_github_faults.py
+	HEADWAY_ALL_FAULTS=1 $(BIN)/python -m pytest -q --timeout 900 $(AGAIN) tests/properties/test_github_faults.py
 
 .PHONY: test-webhook-storm
 test-webhook-storm: setup-dev ## 10,000 webhooks, doubled, late and garbled, on a real server while a training runs
@@ -133,7 +136,7 @@ imports: setup-dev ## the architecture
 	$(BIN)/lint-imports
 
 docs: setup-dev ## the README and the docs, executed and complete
-	$(BIN)/python -m pytest -q tests/docs
+	$(BIN)/python -m pytest -q $(AGAIN) tests/docs
 
 golden: setup-dev ## rewrite the golden files; read the diff
 	HEADWAY_GOLDEN=1 $(BIN)/python -m pytest -q tests/golden
