@@ -32,6 +32,7 @@ MOST_LOG = 1 << 20  # bytes of one piece of a log
 _SLACK = 1 << 20  # for the mark with which a supervisor ends a log that is too long
 _WHO = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 _FEW = 64  # files that are synced one by one
+_MOST_BEYOND = 1 << 20  # bytes after the end of an archive: programs fill theirs up, by 10 KB as a rule
 _LONGEST_REASON, _LONGEST_TEXT, _LONGEST_NAME = 200, 16_000, 253
 
 _Count = Annotated[int, msgspec.Meta(ge=0, le=2**31)]
@@ -248,9 +249,16 @@ class _Hashed:
         return data
 
     def whole(self) -> str:
-        """Read what is left, which an archive's end does not need, and return the digest of all."""
-        while self.read(1 << 16):
-            pass
+        """Read what is left, which an archive's end does not need, and return the digest of all.
+
+        Raises:
+            TooMuch: it goes on and on.
+        """
+        beyond = 0
+        while part := self.read(1 << 16):
+            beyond += len(part)
+            if beyond > _MOST_BEYOND:
+                raise TooMuch(f"more than {_MOST_BEYOND} bytes follow its end")
         return self._digest.hexdigest()
 
 

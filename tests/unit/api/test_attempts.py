@@ -320,7 +320,17 @@ def hostile(name: str, kind: bytes = tarfile.REGTYPE, target: str = "", size: in
     return info.tobuf(tarfile.GNU_FORMAT) + b"\0" * (size + -size % 512) + b"\0" * 1024
 
 
+def below_nothing() -> bytes:
+    """A file that says to have less than no bytes, and goes on for more than the limit."""
+    header = bytearray(hostile("model")[:512])
+    header[124:136] = b"-00000001000"
+    header[148:156] = b" " * 8
+    header[148:156] = b"%06o\0 " % sum(header)
+    return bytes(header) + b"x" * (2 << 20)
+
+
 HOSTILE = {
+    "a size below nothing": (below_nothing(), 400),
     "upwards": (hostile("../../canary"), 400),
     "absolute": (hostile("/tmp/canary"), 400),
     "into the folder of another": (hostile("../other/exit.json"), 400),
@@ -349,6 +359,13 @@ def test_a_hostile_archive_leaves_nothing_but_its_refusal(house: House, name: st
     assert "the outputs are not taken" in (pod.folder / "out.refused").read_text()
     after = {each for each in house.app.data.rglob("*") if pod.folder not in each.parents}
     assert {each.name for each in after - before} <= {"headway.db-wal", "headway.db-shm"}
+
+
+def test_an_archive_whose_end_never_comes_is_given_up(house: House) -> None:
+    pod = house.pod()
+    data = b"\0" * (3 << 20)
+    answer = pod.ask("PUT", "out", content=data, params={"sha256": hashlib.sha256(data).hexdigest()})
+    assert (answer.status_code, "follow its end" in answer.text) == (413, True)
 
 
 def test_good_outputs_take_the_place_of_a_refusal(house: House, tmp_path: Path) -> None:

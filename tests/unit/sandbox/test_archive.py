@@ -99,7 +99,20 @@ def test_what_lies_behind_a_link_is_not_packed(tmp_path: Path) -> None:
         packed(tmp_path / "work", "model/key")
 
 
+def claims(size: bytes) -> io.BytesIO:
+    """An archive of one file whose size is written like this, and more than enough of its bytes."""
+    header = bytearray(entry("a").tobuf(tarfile.GNU_FORMAT))
+    header[124:136] = size.ljust(12, b"\0")
+    header[148:156] = b" " * 8
+    header[148:156] = b"%06o\0 " % sum(header)
+    return io.BytesIO(bytes(header) + b"x" * 5000)
+
+
 HOSTILE: dict[str, Callable[[], io.BytesIO]] = {
+    "a size below nothing": lambda: claims(b"-0000001000"),
+    "a size of a binary minus": lambda: claims(b"\xff" * 12),
+    "a size with a sign": lambda: claims(b"+1"),
+    "a size with a line in it": lambda: claims(b"1_0"),
     "absolute": lambda: made(entry("/etc/canary")),
     "upwards": lambda: made(entry("../canary")),
     "upwards in the middle": lambda: made(entry("a/../../canary")),
@@ -158,6 +171,42 @@ def test_a_bomb_stops_at_the_limits(tmp_path: Path) -> None:
     (tmp_path / "c").mkdir()
     with pytest.raises(BadArchive, match="too long"):
         unpack(io.BytesIO(long_name.tobuf(tarfile.GNU_FORMAT)), tmp_path / "c", limits=PLENTY)
+
+
+class Endless:
+    """A stream that never ends: a beginning, then the same again and again; it stops the test, not the reader."""
+
+    def __init__(self, begin: bytes, again: bytes) -> None:
+        self.data, self.again, self.given = begin, again, 0
+
+    def read(self, size: int) -> bytes:
+        while len(self.data) < min(size, 1 << 16):
+            self.data += self.again
+        found, self.data = self.data[:size], self.data[size:]
+        self.given += len(found)
+        assert self.given < 64 << 20, "it read on and on"
+        return found
+
+
+FOLDER = entry("d", tarfile.DIRTYPE).tobuf(tarfile.GNU_FORMAT)
+LONG_NAME = entry("x", tarfile.GNUTYPE_LONGNAME).tobuf(tarfile.GNU_FORMAT)
+
+
+@pytest.mark.parametrize(
+    "again",
+    [FOLDER, LONG_NAME, FOLDER + LONG_NAME, entry("/".join(["f"] * 90), tarfile.DIRTYPE).tobuf(tarfile.GNU_FORMAT)],
+    ids=["the same folder", "names of nothing", "both", "a folder deep down"],
+)
+def test_what_says_the_same_for_ever_is_given_up(tmp_path: Path, again: bytes) -> None:
+    with pytest.raises(BadArchive):
+        unpack(Endless(b"", again), tmp_path, limits=Limits(bytes=1000, entries=100))  # type: ignore[arg-type]
+
+
+def test_long_names_do_not_fill_the_memory(tmp_path: Path) -> None:
+    deep = "/".join(["d" * 35] * 99)
+    many = made(*(entry(f"{deep}/{number}", tarfile.DIRTYPE) for number in range(60)))
+    with pytest.raises(TooMuch, match="names are longer"):
+        unpack(many, tmp_path, limits=Limits(bytes=1000, entries=200))
 
 
 @given(st.binary(max_size=1536))

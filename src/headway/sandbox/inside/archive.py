@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import stat
 import tarfile
 from pathlib import Path
@@ -19,6 +20,8 @@ _CHUNK = 1 << 20
 _LONGEST_PATH = 4096
 _LONGEST_PART = 255
 _DEEPEST = 100
+_NAME_BYTES = 256  # of one entry's name, on average: all of them are kept until the end
+_DIGITS = re.compile(rb"[0-7]{1,12}")
 _MOMENT = 946_684_800  # every file's time: equal files make equal archives
 _FOLDER_FLAGS = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
@@ -137,6 +140,7 @@ class _Unpacking:
         self._limits = limits
         self._folders: set[str] = {""}
         self._entries = 0
+        self._names = 0
         self._bytes = 0
         self._files = 0
 
@@ -151,7 +155,7 @@ class _Unpacking:
             elif not links or not is_safe_link(entry.path, entry.target):
                 raise BadArchive(f"{entry.path} is a link: only plain files and folders are taken")
             else:
-                self._count()
+                self._count(entry.path + entry.target)
                 waiting.append(entry)
         for entry in waiting:
             with self._parent(entry.path) as (parent, name), _once(entry.path):
@@ -160,7 +164,7 @@ class _Unpacking:
 
     def _read(self) -> Iterator[_Entry]:
         names: dict[bytes, str] = {}
-        while True:
+        for _ in range(3 * self._limits.entries + 3):  # a name, a link's target, and the entry itself
             block = self._exactly(_BLOCK)
             if not block.strip(b"\0"):
                 return
@@ -172,6 +176,7 @@ class _Unpacking:
                 continue
             path, target = names.pop(b"L", entry.path), names.pop(b"K", entry.target)
             yield entry._replace(path=path.rstrip("/"), target=target)
+        raise TooMuch(f"it names more than {self._limits.entries} files and folders, some of them again and again")
 
     def _make_folder(self, path: str) -> None:
         parts = parts_of(path)
@@ -179,13 +184,13 @@ class _Unpacking:
             whole = "/".join(parts[:depth])
             if whole in self._folders:
                 continue
-            self._count()
+            self._count(whole)
             with self._open("/".join(parts[: depth - 1])) as parent, _once(whole):
                 os.mkdir(parts[depth - 1], 0o755, dir_fd=parent)
             self._folders.add(whole)
 
     def _write_file(self, entry: _Entry) -> None:
-        self._count()
+        self._count(entry.path)
         self._bytes += entry.size
         if self._bytes > self._limits.bytes:
             raise TooMuch(f"it unfolds to more than {self._limits.bytes} bytes")
@@ -225,10 +230,13 @@ class _Unpacking:
         finally:
             os.close(descriptor)
 
-    def _count(self) -> None:
+    def _count(self, name: str) -> None:
         self._entries += 1
+        self._names += len(name)
         if self._entries > self._limits.entries:
             raise TooMuch(f"it holds more than {self._limits.entries} files and folders")
+        if self._names > self._limits.entries * _NAME_BYTES + _LONGEST_PATH:
+            raise TooMuch(f"its names are longer than {_NAME_BYTES} bytes on average, for the most files it may hold")
 
     def _exactly(self, size: int) -> bytes:
         data = b""
@@ -301,10 +309,10 @@ def _text(field: bytes) -> str:
 
 
 def _number(field: bytes) -> int:
-    """Read octal digits, or the binary form of what is too large for them."""
+    """Read octal digits, or the binary form of what is too large for them; never a sign, which `int` would take."""
     if field[0] == 0x80:
         return int.from_bytes(field[1:], "big")
-    try:
-        return int(field.strip(b"\0 ") or b"0", 8)
-    except ValueError:
-        raise BadArchive("a number in it cannot be read") from None
+    digits = field.strip(b"\0 ") or b"0"
+    if not _DIGITS.fullmatch(digits):
+        raise BadArchive("a number in it cannot be read")
+    return int(digits, 8)
