@@ -207,6 +207,7 @@ def requests(of: Things) -> list[Request]:
 @dataclass(kw_only=True)
 class World:
     live: LiveWire
+    http: httpx.Client  # one for all: making a client costs more than most requests
     tokens: dict[str, str]
     a: Things = NOTHING
     b: Things = NOTHING
@@ -215,10 +216,10 @@ class World:
         headers = {"authorization": f"Bearer {self.tokens[who]}"} if who else {}
         url = self.live.uri + request.path
         if request.raw is not None:
-            return httpx.request(request.method, url, content=request.raw, headers=headers, timeout=60)
+            return self.http.request(request.method, url, content=request.raw, headers=headers)
         if request.method == "GET":
-            return httpx.request("GET", url, params=request.body, headers=headers, timeout=60)
-        return httpx.request(request.method, url, json=request.body, headers=headers, timeout=60)
+            return self.http.request("GET", url, params=request.body, headers=headers)
+        return self.http.request(request.method, url, json=request.body, headers=headers)
 
     def ask(self, who: str, path: str, **body: Any) -> Any:
         answer = self.send(who, Request(method="POST", path=API + path, body=body))
@@ -258,8 +259,8 @@ class World:
 
 @pytest.fixture(scope="module")
 def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
-    with live_wire(tmp_path_factory.mktemp("tenants"), auth="token") as live:
-        made = World(live=live, tokens={})
+    with live_wire(tmp_path_factory.mktemp("tenants"), auth="token") as live, httpx.Client(timeout=60) as http:
+        made = World(live=live, http=http, tokens={})
         with live.database.write() as tx:
             users, projects = UserStore(tx), ProjectStore(tx)
             users.ensure_admin("root", at=NOW, by="test")
@@ -351,7 +352,7 @@ def test_the_whole_table_asks_strangers_for_a_token(world: World) -> None:
         paths = [prefix + route.path for prefix in route.prefixes] if isinstance(route, Route) else [route.path]
         for path in paths:
             filled = re.sub(r"\{\w+(:path)?\}", "1", path)
-            answer = httpx.request(route.method, world.live.uri + filled, timeout=60)
+            answer = world.http.request(route.method, world.live.uri + filled)
             assert answer.status_code == (200 if route.access is Access.OPEN else 401), (route.method, filled)
 
 

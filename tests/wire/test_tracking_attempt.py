@@ -22,6 +22,7 @@ API = "/api/2.0/mlflow/"
 @dataclass(frozen=True, kw_only=True)
 class World:
     live: LiveWire
+    http: httpx.Client
     exp: str
     own: str
     other: str
@@ -30,10 +31,9 @@ class World:
 
     def ask(self, token: str, method: str, path: str, **body: Any) -> httpx.Response:
         headers = {"authorization": f"Bearer {token}"} if token else {}
-        with httpx.Client(base_url=self.live.uri, headers=headers, timeout=60) as client:
-            if method == "GET":
-                return client.get(API + path, params=body)
-            return client.request(method, API + path, json=body)
+        if method == "GET":
+            return self.http.get(API + path, params=body, headers=headers)
+        return self.http.request(method, API + path, json=body, headers=headers)
 
     def status(self, method: str, path: str, **body: Any) -> int:
         return self.ask(self.token, method, path, **body).status_code
@@ -57,7 +57,8 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
                 attempt_id="A" * 26,
                 fence=1,
             )
-        yield World(live=live, exp=exp, own=own, other=other, elsewhere=foreign, token=token)
+        with httpx.Client(base_url=live.uri, timeout=60) as http:
+            yield World(live=live, http=http, exp=exp, own=own, other=other, elsewhere=foreign, token=token)
 
 
 def user_token(world: World, role: Role) -> str:
