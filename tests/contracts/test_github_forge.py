@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING
 import pytest
 
 from contracts.forge import ForgeContract
+from fakes.databases import sqlite_copy
 from fakes.github.server import PERSONAL_TOKEN, FakeGitHub, running
 from fakes.github.world import APP_ID, APP_SLUG, NAME
 from headway.clock import SystemClock
 from headway.db.connection import open_database
-from headway.db.migrate import migrate
 from headway.errors import NotFound
 from headway.forges.github.config import GitHubApp, GitHubConfig
 from headway.forges.github.forge import GitHubForge
@@ -46,8 +46,7 @@ class GitHubForgeWorld:
 
     def __init__(self, fake: FakeGitHub, folder: Path, config: GitHubConfig) -> None:
         self.fake = fake
-        database = open_database(f"sqlite:///{folder / 'headway.db'}")
-        migrate(database)
+        database = open_database(sqlite_copy(folder))
         self.database = database
         self.forge = GitHubForge(database, SystemClock(), config=config, mirrors=folder / "mirrors")
         fake.world.commit("main", {"README.md": "read me\n"})

@@ -77,6 +77,14 @@ def empty_postgres() -> Database:
     return database
 
 
+def prepared(data: Path) -> Path:
+    """Put an empty database into a data directory that has none, as a first start does, and return the directory."""
+    data.mkdir(mode=0o700, parents=True, exist_ok=True)
+    if not (data / "headway.db").exists():
+        sqlite_copy(data)
+    return data
+
+
 @functools.cache
 def _template() -> bytes:
     """The file of an empty database, made once: making all tables costs more than most tests."""

@@ -17,6 +17,7 @@ import uvicorn
 from starlette.applications import Starlette
 from starlette.routing import Mount
 
+from fakes.databases import prepared
 from fakes.kubernetes_node import IMAGE, UID, Node
 from headway.api.endpoints import endpoint_routes
 from headway.app import App, open_app
@@ -96,7 +97,7 @@ class PodWorld:
 @contextmanager
 def pod_world(folder: Path, node: Node, namespace: str) -> Iterator[PodWorld]:
     """Serve the routes of pods on the machine's address towards the node."""
-    app = open_app(Settings(data=folder))
+    app = open_app(Settings(data=prepared(folder)))
     env_path = keep_order(app, folder / "project")
     CACHE.mkdir(exist_ok=True)
     shutil.chown(CACHE, UID, UID)

@@ -12,6 +12,7 @@ import httpx
 from sqlalchemy import Connection, update
 from starlette.applications import Starlette
 
+from fakes.databases import prepared
 from fakes.repository import Repository
 from headway.app import App, open_app
 from headway.auth.model import Role, TokenKind
@@ -141,7 +142,7 @@ class Site:
 
 def empty_site(folder: Path, *, auth: str = "token", known: bool = True) -> Site:
     """A server that was just started, with one repository or none."""
-    app = open_app(Settings(data=folder / "data", port=7474, auth=auth))
+    app = open_app(Settings(data=prepared(folder / "data"), port=7474, auth=auth))
     repository = Repository(folder / "repo")
     repo = Repo(forge="local", id="none", name="none", location="", default_branch="main")
     if known:

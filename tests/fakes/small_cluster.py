@@ -10,6 +10,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+from fakes.databases import prepared
 from fakes.kubernetes_api import KubernetesApi
 from fakes.local_kubelet import LocalKubelet
 from flows.conftest import serving
@@ -95,7 +96,7 @@ def make_spec(app: App, code: str, **changes: Any) -> AttemptSpec:
 @contextlib.contextmanager
 def small_cluster(folder: Path) -> Iterator[SmallCluster]:
     """A server, an API and a kubelet."""
-    settings = Settings(data=folder / "data", port=0)
+    settings = Settings(data=prepared(folder / "data"), port=0)
     app = open_app(settings)
     api = KubernetesApi()
     api.start()

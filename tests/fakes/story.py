@@ -9,6 +9,7 @@ from typing import Any
 
 from sqlalchemy import select, update
 
+from fakes.databases import prepared
 from fakes.repository import Repository
 from headway.app import App, open_app
 from headway.auth.model import Role, TokenKind
@@ -54,7 +55,7 @@ class Story:
     """One server's data and one repository, with the verbs that tests of the flow need."""
 
     def __init__(self, folder: Path, *, config: str = CONFIG, **settings: Any) -> None:
-        opened = open_app(Settings(data=folder / "data", **settings))
+        opened = open_app(Settings(data=prepared(folder / "data"), **settings))
         self.clock = HandClock(opened.clock.now())
         forge = LocalForge(opened.database, self.clock)
         self.app: App = replace(opened, clock=self.clock, forges={"local": forge})

@@ -17,6 +17,7 @@ import pytest
 import uvicorn
 from sqlalchemy import select
 
+from fakes.databases import prepared
 from headway.api.mlflow.app import MlflowWire
 from headway.app import App, open_app
 from headway.commands.grammar import parse_comment
@@ -259,6 +260,7 @@ class House:
 @contextlib.contextmanager
 def open_house(settings: Settings) -> Iterator[House]:
     """Run a Headway on these settings: its server in a thread, its worker ticked by the test."""
+    prepared(settings.data)
     app = open_app(settings, runs_attempts=True)
     worker = Worker(app)
     with serving(app, settings):

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from fakes.databases import prepared
 from fakes.github.sender import SECRET, Sender
 from fakes.github.server import FakeGitHub, running
 from fakes.github.world import APP_ID, APP_SLUG, NAME, FakeComment
@@ -96,7 +97,7 @@ class GitHubStage:
 def github(tmp_path: Path) -> Iterator[GitHubStage]:
     """One for each test: a merge of one would be the baseline that another's change is judged against."""
     with running(tmp_path / "github.git") as fake:
-        data = tmp_path / "data"
+        data = prepared(tmp_path / "data")
         app_facts = GitHubApp(id=APP_ID, slug=APP_SLUG, private_key=fake.private_key)
         save_config(data / "github", GitHubConfig(api=fake.url, app=app_facts, webhook_secrets=(SECRET,)))
         fake.world.commit("main", {"headway.yaml": CONFIG, "train.py": train_script(0.5)})

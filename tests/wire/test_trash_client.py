@@ -11,6 +11,7 @@ from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 from sqlalchemy import func, select
 
+from fakes.databases import prepared
 from fakes.wire import LiveWire, live_wire
 from headway.app import App, open_app
 from headway.auth.model import Principal, Role
@@ -32,7 +33,7 @@ def wire(tmp_path: Path) -> Iterator[LiveWire]:
 
 @pytest.fixture
 def app(wire: LiveWire, tmp_path: Path) -> Iterator[App]:
-    opened = open_app(Settings(data=tmp_path, auth="none"))
+    opened = open_app(Settings(data=prepared(tmp_path), auth="none"))
     yield opened
     opened.close()
 

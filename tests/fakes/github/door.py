@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import uvicorn
 from sqlalchemy import select
 
+from fakes.databases import prepared
 from fakes.github.sender import SECRET, Sender
 from fakes.github.world import APP_ID, APP_SLUG, INSTALLATION, NAME, GitHubWorld
 from headway.api.mlflow.app import MlflowWire
@@ -78,7 +79,7 @@ def open_door(
     folder: Path, *, with_app: bool = True, secrets: tuple[str, ...] = ("an older secret of this webhook", SECRET)
 ) -> Iterator[Door]:
     """Open a door until the block ends."""
-    data = folder / "data"
+    data = prepared(folder / "data")
     app_facts = GitHubApp(id=APP_ID, slug=APP_SLUG, private_key="no request is made with it") if with_app else None
     config = GitHubConfig(
         api="http://127.0.0.1:1", app=app_facts, token="" if with_app else "t", webhook_secrets=secrets

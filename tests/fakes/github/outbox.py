@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import delete, select
 
+from fakes.databases import prepared
 from fakes.github.server import PERSONAL_TOKEN, FakeGitHub, running
 from fakes.github.world import APP_ID, APP_SLUG, NAME
 from fakes.story import HandClock
@@ -107,7 +108,7 @@ def posting(folder: Path, *, with_app: bool = True) -> Iterator[Post]:
         app_facts = GitHubApp(id=APP_ID, slug=APP_SLUG, private_key=fake.private_key) if with_app else None
         token = "" if with_app else PERSONAL_TOKEN
         config = GitHubConfig(api=fake.url, app=app_facts, token=token, webhook_secrets=("s",))
-        opened = open_app(Settings(data=folder / "data"))
+        opened = open_app(Settings(data=prepared(folder / "data")))
         clock = HandClock(opened.clock.now())
         # Two clocks apart would end every token before its first use: each request would need a new one.
         fake.now = clock.now

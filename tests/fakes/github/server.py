@@ -161,9 +161,8 @@ class FakeGitHub:
             return "installation" if self.now() < self.tokens[text][0] else None
         if kind.lower() != "bearer":
             return None
-        key = serialization.load_pem_private_key(self.private_key.encode(), None).public_key()
         try:
-            claims = jwt.decode(text, key, algorithms=["RS256"], options={"verify_iat": False})  # type: ignore[arg-type]
+            claims = jwt.decode(text, _public(self.private_key), algorithms=["RS256"], options={"verify_iat": False})
         except jwt.InvalidTokenError:
             return None
         lives = claims["exp"] - time.time()
@@ -298,6 +297,12 @@ def _key(_name: str) -> str:
     return key.private_bytes(
         serialization.Encoding.PEM, serialization.PrivateFormat.TraditionalOpenSSL, serialization.NoEncryption()
     ).decode()
+
+
+@functools.cache
+def _public(private_key: str) -> Any:
+    """Read what an App's words are proved with; reading a private key takes as long as ten answers."""
+    return serialization.load_pem_private_key(private_key.encode(), None).public_key()
 
 
 @contextlib.contextmanager

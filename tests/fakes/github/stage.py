@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy import select
 
+from fakes.databases import prepared
 from fakes.github.sender import SECRET, Sender
 from fakes.github.server import PERSONAL_TOKEN, running
 from fakes.github.world import APP_ID, APP_SLUG, NAME
@@ -61,7 +62,7 @@ def open_stage(
 ) -> Iterator[GitHubStage]:
     """Open everything until the block ends; GitHub's description must have had nothing against a single request."""
     with running(folder / "github.git", with_app=with_app) as fake:
-        data = folder / "data"
+        data = prepared(folder / "data")
         app_facts = GitHubApp(id=APP_ID, slug=APP_SLUG, private_key=fake.private_key) if with_app else None
         secrets = (SECRET,) if has_door else ()
         token = "" if with_app else PERSONAL_TOKEN

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import func, insert, select
 
+from fakes.databases import prepared
 from fakes.repository import Repository
 from fakes.site import filled_site
 from headway.app import App, open_app
@@ -44,7 +45,7 @@ DAY = timedelta(days=1)
 
 @pytest.fixture
 def app(tmp_path: Path) -> Iterator[App]:
-    opened = open_app(Settings(data=tmp_path / "data", auth="none"))
+    opened = open_app(Settings(data=prepared(tmp_path / "data"), auth="none"))
     yield replace(opened, clock=FixedClock(SystemClock().now()))
     opened.close()
 

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
+from fakes.databases import sqlite_copy
 from fakes.github.server import PERSONAL_TOKEN, FakeGitHub, running
 from fakes.github.world import APP_ID, APP_SLUG, NAME
 from headway.clock import SystemClock
 from headway.db.connection import open_database
-from headway.db.migrate import migrate
 from headway.forges.github.config import GitHubApp, GitHubConfig
 from headway.forges.github.forge import GitHubForge
 from headway.forges.github.proof import Finding
@@ -35,8 +35,7 @@ class Doctor:
             token="" if with_app else PERSONAL_TOKEN,
             webhook_secrets=("secret",) if with_app and hooks else (),
         )
-        database = open_database(f"sqlite:///{folder / 'headway.db'}")
-        migrate(database)
+        database = open_database(sqlite_copy(folder))
         self.forge = GitHubForge(database, SystemClock(), config=self.config, mirrors=folder / "mirrors")
         if "main" not in fake.world.branches:
             fake.world.commit("main", {"README.md": "read me\n"})

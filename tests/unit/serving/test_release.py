@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from fakes.databases import sqlite_copy
 from fakes.target import FakeTarget
 from headway.clock import FixedClock
 from headway.db import schema
@@ -119,7 +120,7 @@ NEEDS_POSTGRES = pytest.mark.skipif(not POSTGRES, reason="HEADWAY_TEST_POSTGRES 
 
 @pytest.fixture(params=["sqlite", pytest.param("postgres", marks=(pytest.mark.postgres, NEEDS_POSTGRES))])
 def server(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Server]:
-    database = open_database(POSTGRES if request.param == "postgres" else f"sqlite:///{tmp_path / 'headway.db'}")
+    database = open_database(POSTGRES if request.param == "postgres" else sqlite_copy(tmp_path))
     migrate(database)
     with database.write() as tx:
         for table in (schema.release, schema.deployment, schema.event):

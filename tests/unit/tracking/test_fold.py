@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from fakes.databases import sqlite_copy
 from headway.db.connection import Database, open_database
-from headway.db.migrate import migrate
 from headway.tracking import fold as folding
 from headway.tracking.model import Metric, RunStatus
 from headway.tracking.store import Memory, RunStore
@@ -14,8 +14,7 @@ from headway.tracking.store import Memory, RunStore
 
 @pytest.fixture
 def database(tmp_path: Path) -> Iterator[Database]:
-    found = open_database(f"sqlite:///{tmp_path / 'headway.db'}")
-    migrate(found)
+    found = open_database(sqlite_copy(tmp_path))
     with found.write() as tx:
         RunStore(tx).experiments.ensure_default()
     yield found

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
+from fakes.databases import sqlite_copy
 from headway.db.connection import Database, open_database
-from headway.db.migrate import migrate
 from headway.errors import UsageError
 from headway.tracking.fold import CHUNK_POINTS
 from headway.tracking.moved import MovedExperiment, MovedIn, MovedRun, pack_history
@@ -22,8 +22,7 @@ ID = "0123456789abcdef0123456789abcdef"
 
 @pytest.fixture
 def database(tmp_path: Path) -> Iterator[Database]:
-    opened = open_database(f"sqlite:///{tmp_path / 'h.db'}")
-    migrate(opened)
+    opened = open_database(sqlite_copy(tmp_path))
     with opened.write() as tx:
         RunStore(tx).experiments.ensure_default()
     yield opened

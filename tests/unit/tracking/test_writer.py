@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from fakes.databases import sqlite_copy
 from headway.db.connection import Database, open_database
-from headway.db.migrate import migrate
 from headway.errors import NotFound, Unreachable
 from headway.tracking.store import RunStore
 from headway.tracking.writer import Writer
@@ -14,8 +14,7 @@ from headway.tracking.writer import Writer
 
 @pytest.fixture
 def database(tmp_path: Path) -> Iterator[Database]:
-    found = open_database(f"sqlite:///{tmp_path / 'headway.db'}")
-    migrate(found)
+    found = open_database(sqlite_copy(tmp_path))
     yield found
     found.close()
 

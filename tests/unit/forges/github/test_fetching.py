@@ -11,11 +11,11 @@ from typing import Any
 
 import pytest
 
+from fakes.databases import sqlite_copy
 from fakes.github.server import PERSONAL_TOKEN, FakeGitHub, running
 from fakes.github.world import NAME
 from headway.clock import SystemClock
 from headway.db.connection import open_database
-from headway.db.migrate import migrate
 from headway.forges.git import Git
 from headway.forges.github.config import GitHubConfig
 from headway.forges.github.forge import GitHubForge
@@ -26,8 +26,7 @@ _HISTORY = 2_000_000  # bytes that do not pack
 class Fetching:
     def __init__(self, fake: FakeGitHub, folder: Path) -> None:
         self.fake = fake
-        self.database = open_database(f"sqlite:///{folder / 'headway.db'}")
-        migrate(self.database)
+        self.database = open_database(sqlite_copy(folder))
         config = GitHubConfig(api=fake.url, token=PERSONAL_TOKEN)
         self.forge = GitHubForge(self.database, SystemClock(), config=config, mirrors=folder / "mirrors")
         self.large = random.Random(7).randbytes(_HISTORY // 2).hex()

@@ -10,11 +10,11 @@ from pathlib import Path
 
 import pytest
 
+from fakes.databases import sqlite_copy
 from fakes.github.server import PERSONAL_TOKEN, FakeGitHub, running
 from fakes.github.world import APP_ID, APP_SLUG, NAME
 from headway.clock import SystemClock
 from headway.db.connection import open_database
-from headway.db.migrate import migrate
 from headway.errors import Unreachable
 from headway.forges.github.config import GitHubApp, GitHubConfig
 from headway.forges.github.forge import GitHubForge
@@ -48,8 +48,7 @@ def looked(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Looked]:
         secrets = ("a secret of this webhook",) if "door" in request.param else ()
         token = "" if with_app else PERSONAL_TOKEN
         config = GitHubConfig(api=fake.url, app=app, token=token, webhook_secrets=secrets)
-        database = open_database(f"sqlite:///{tmp_path / 'headway.db'}")
-        migrate(database)
+        database = open_database(sqlite_copy(tmp_path))
         forge = GitHubForge(database, SystemClock(), config=config, mirrors=tmp_path / "mirrors")
         fake.world.commit("main", {"README.md": "x"})
         fake.world.commit("better", {"README.md": "y"})
