@@ -51,6 +51,9 @@ setup-dev: setup-system $(VENV)/.dev ## make the tests runnable
 demo: setup ## the whole story on real flights, from a comment to a served model
 	$(BIN)/python examples/demo.py
 
+# Two workers more than cores: half of a slow test's time is waiting for processes. tests/conftest.py puts those first.
+SPREAD := -n $(shell echo $$(($$(nproc 2>/dev/null || echo 2) + 2))) --dist loadfile --no-loadscope-reorder
+
 # What .ci/run adds when it makes a target a second time: only what failed.
 AGAIN =
 
@@ -58,7 +61,7 @@ AGAIN =
 APART := tests/moving tests/flows/test_own_tracker.py tests/hostile tests/kubernetes tests/chaos
 
 test: setup-dev setup-browser ## every test that needs no cluster and no other server
-	$(BIN)/python -m pytest -q -n auto --dist loadfile $(AGAIN) $(APART:%=--ignore=%)
+	$(BIN)/python -m pytest -q $(SPREAD) $(AGAIN) $(APART:%=--ignore=%)
 
 test-again: setup-dev ## only what failed the last time
 	$(BIN)/python -m pytest -q --last-failed --last-failed-no-failures none
