@@ -71,7 +71,7 @@ class AppWord:
             if self._key is None:  # read once: that takes 30 ms, signing one
                 self._key = jwt.get_algorithm_by_name("RS256").prepare_key(self._app.private_key)
             return {"jwt": apps.get_jwt(app_id=str(self._app.id), private_key=self._key, expiration=JWT_LIVES)}
-        except ValueError as error:
+        except (ValueError, jwt.InvalidKeyError) as error:
             raise UsageError(
                 "the App's private key cannot be used", cause=str(error)[:200], hint="headway init --github"
             ) from None
