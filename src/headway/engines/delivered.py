@@ -26,6 +26,7 @@ from headway.sandbox.inside.archive import BadArchive, Limits, TooMuch, unpack
 
 SOURCE, STARTED, LOG, OUTPUTS, EXIT, STOP = "source.tar", "started", "log", "out", "exit.json", "stop"
 HEARD = "heard"  # touched whenever its pod speaks: a sign of life that needs no cluster
+VERDICT = "verdict.json"  # what the engine concluded of an attempt that said nothing: its code may not begin any more
 ORDERED = "elsewhere.json"  # what was ordered of an engine that runs the attempt elsewhere
 REFUSED = "out.refused"  # why the outputs that came were not taken: what the task then fails with
 MOST_LOG = 1 << 20  # bytes of one piece of a log
@@ -102,8 +103,8 @@ class Delivered:
         """
         uid = _checked(record.uid)
         short = msgspec.structs.replace(record, pod=record.pod[:_LONGEST_NAME], node=record.node[:_LONGEST_NAME])
-        with self._locked():
-            if (self.folder / EXIT).exists():
+        with self.locked():
+            if (self.folder / EXIT).exists() or (self.folder / VERDICT).exists():
                 raise Conflict("this attempt has ended", hint="do not run its code")
             begun = self._who()
             if begun is None:
@@ -119,7 +120,7 @@ class Delivered:
             TooLarge: the log would be longer than it may be.
             Conflict: another pod has begun this attempt.
         """
-        with self._locked():
+        with self.locked():
             self._check(uid)
             (self.folder / HEARD).touch()
             size = self.log_size
@@ -169,7 +170,7 @@ class Delivered:
                 if digest and hashed.whole() != digest:
                     raise UsageError("the archive is not the one that was announced", hint="send it again")
                 _make_durable(part, found.files)
-                with self._locked():
+                with self.locked():
                     return self._show(part)
         except BadArchive as error:
             refusal: UsageError | TooLarge = (
@@ -197,7 +198,7 @@ class Delivered:
         Raises:
             Conflict: another pod has begun this attempt.
         """
-        with self._locked():
+        with self.locked():
             self._check(uid)
             if not self._is_open():
                 return
@@ -230,7 +231,8 @@ class Delivered:
             raise Conflict("another pod has begun this attempt", cause=f"{begun} was first", hint="end this one")
 
     @contextlib.contextmanager
-    def _locked(self) -> Iterator[None]:
+    def locked(self) -> Iterator[None]:
+        """Let nobody else begin, add or end meanwhile."""
         with (self.folder / "delivered.lock").open("a") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             yield

@@ -176,6 +176,22 @@ def test_the_jobs_deadline_is_a_timeout_and_before_the_code_a_reason() -> None:
     assert "did not begin" in never.reason
 
 
+def test_a_job_that_ended_before_its_pod_began_is_lost_and_one_that_is_held_back_waits() -> None:
+    job = {"status": {"conditions": [{"type": "Failed", "status": "True", "reason": "BackoffLimitExceeded"}]}}
+    found = judged(job=job)
+    assert isinstance(found, Lost)
+    assert "BackoffLimitExceeded" in found.why
+    held = judged(job={"spec": {"suspend": True}})
+    assert isinstance(held, Waits)
+    assert "suspended" in held.why
+
+
+def test_a_sidecar_that_the_cluster_adds_is_no_first_container() -> None:
+    found = pod(initContainerStatuses=init("istio-proxy", exitCode=137))
+    found["spec"]["initContainers"] = [{"name": "istio-proxy", "restartPolicy": "Always"}]
+    assert isinstance(judged(found), Waits)
+
+
 # --- before the code began -------------------------------------------------------------------------
 
 

@@ -12,6 +12,7 @@ import pytest
 from contracts.engine import wait_for, wait_for_end
 from fakes.small_cluster import SmallCluster, small_cluster
 from headway.engines.base import Alive, Exited, Lost, Starting
+from headway.engines.delivered import forget_order
 from headway.engines.kubernetes.documents import job_name
 
 WRITES = "open('runs', 'a').write('x'); print('begun', flush=True)"
@@ -106,6 +107,29 @@ def test_what_happened_in_a_gap_of_the_watch_is_found(cluster: SmallCluster) -> 
     assert "deleted its Job" in end.why
 
 
+def test_a_pod_that_the_watch_does_not_show_yet_is_not_taken_for_gone(cluster: SmallCluster) -> None:
+    """After an outage a watch waits before it asks again, and the cluster's own parts may be quicker."""
+    engine, first = cluster.engine(watch_seconds=1), cluster.spec(HANGS)
+    begun(engine, first)
+    for verb in ("list", "watch"):
+        cluster.api.refuse(verb, "pods", "not yet", code=503)
+    refused_from = len(cluster.api.log)
+    wait_for(
+        engine, first.id, lambda _: [one.endswith("/pods") for one in cluster.api.log[refused_from:]].count(True) > 2
+    )
+    code = "import time\nprint('begun', flush=True)\ntime.sleep(4)\nopen('runs','a').write('x')"
+    spec = cluster.spec(code, outputs=("runs",))
+    handle = begun(engine, spec)
+    assert isinstance(engine.observe(handle), Alive)
+    cluster.api.allow("watch", "pods")
+    cluster.api.allow("list", "pods")
+    end = wait_for_end(engine, handle)
+    assert isinstance(end, Exited)
+    assert ran_once(spec)
+    engine.stop(first.id)
+    wait_for_end(engine, first.id)
+
+
 def test_a_gap_while_nothing_happened_changes_nothing(cluster: SmallCluster) -> None:
     engine, spec = cluster.engine(), cluster.spec(HANGS)
     handle = begun(engine, spec)
@@ -145,10 +169,11 @@ def test_a_refusal_that_stays_is_an_end_with_its_cause(cluster: SmallCluster) ->
 
 def test_what_the_cluster_does_not_understand_ends_at_once(cluster: SmallCluster) -> None:
     cluster.api.refuse("create", "jobs", 'Job "x" is invalid: spec.template: Required value', code=422)
-    engine = cluster.engine()
+    engine = cluster.engine(keep_ended_seconds=0.0)
     end = wait_for_end(engine, engine.start(cluster.spec(WRITES)))
     assert isinstance(end, Exited)
     assert "Required value" in end.detail
+    wait_for_nothing_left(cluster)
 
 
 def test_a_stop_before_the_cluster_took_it_leaves_nothing_there(cluster: SmallCluster) -> None:
@@ -160,7 +185,7 @@ def test_a_stop_before_the_cluster_took_it_leaves_nothing_there(cluster: SmallCl
     end = wait_for_end(engine, handle)
     assert isinstance(end, Exited)
     assert end.reason == "cancelled"
-    assert [key for key in cluster.api.objects if key[0] in ("jobs", "pods", "secrets")] == []
+    wait_for_nothing_left(cluster)
 
 
 def test_a_second_pod_of_a_job_runs_nothing(cluster: SmallCluster) -> None:
@@ -192,6 +217,39 @@ def test_an_attempt_that_has_ended_on_the_server_lets_no_pod_begin(cluster: Smal
     assert not any(line.text == "begun" for line in engine.logs(handle))
 
 
+def test_a_pod_that_comes_after_the_verdict_runs_nothing(cluster: SmallCluster) -> None:
+    """Its token lives for a moment longer: until the worker has looked."""
+    cluster.kubelet.makes_pods = False
+    engine, spec = cluster.engine(pending_seconds=0.0), cluster.spec(WRITES, outputs=("runs",))
+    handle = engine.start(spec)
+    job = job_of(cluster, handle)
+    job["status"] = {"conditions": [{"type": "Failed", "status": "True", "reason": "BackoffLimitExceeded"}]}
+    cluster.api.put("jobs", job)
+    end = wait_for_end(engine, handle)
+    assert isinstance(end, Lost)
+    assert "BackoffLimitExceeded" in end.why
+    cluster.kubelet.make_pod(job)
+    deadline = time.monotonic() + 60
+    while not cluster.kubelet.started or cluster.kubelet.running[cluster.kubelet.started[0]].poll() is None:
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    assert not (Path(spec.directory) / "started").exists()
+    assert not any(line.text == "begun" for line in engine.logs(handle))
+
+
+def test_what_was_given_up_without_its_cluster_is_not_tried_again_and_again(cluster: SmallCluster) -> None:
+    """The order's secret part is forgotten with the attempt's end: nothing can be made of it any more."""
+    with cluster.api.away():
+        engine = cluster.engine()
+        handle = engine.start(cluster.spec(WRITES))
+        wait_for(engine, handle, waiting("does not answer"))
+        engine.close()
+        forget_order(cluster.root / handle)
+    end = wait_for_end(cluster.engine(), handle)
+    assert isinstance(end, Lost)
+    assert "given up" in end.why
+
+
 def test_an_ended_job_is_taken_away_once_and_never_asked_for_again(cluster: SmallCluster) -> None:
     engine = cluster.engine(keep_ended_seconds=0.0)
     handle = engine.start(cluster.spec("print('begun')"))
@@ -216,6 +274,13 @@ def test_a_folder_that_cannot_be_read_holds_up_nobody(cluster: SmallCluster) -> 
     end = wait_for_end(engine, engine.start(cluster.spec("print('begun')")))
     assert isinstance(end, Exited)
     assert end.exit_code == 0
+
+
+def wait_for_nothing_left(cluster: SmallCluster) -> None:
+    deadline = time.monotonic() + 30
+    while left := [key for key in cluster.api.objects if key[0] in ("jobs", "pods", "secrets")]:
+        assert time.monotonic() < deadline, left
+        time.sleep(0.05)
 
 
 def job_of(cluster: SmallCluster, handle: str) -> Any:

@@ -11,10 +11,9 @@ from typing import Any
 import msgspec
 
 from headway.engines.base import Exited, Lost
-from headway.engines.delivered import EXIT, HEARD, LOG, ORDERED, STARTED, STOP
+from headway.engines.delivered import EXIT, HEARD, LOG, ORDERED, STARTED, STOP, VERDICT, Delivered
 
 CREATED = "job.json"
-VERDICT = "verdict.json"
 TIDIED = "tidied"
 _ROUNDED = 2.0  # the cluster keeps the start of a Job in whole seconds
 
@@ -145,12 +144,14 @@ class AttemptFolder:
         found = msgspec.json.decode(raw, type=Verdict)
         return found.exited or found.lost
 
-    def conclude(self, end: Exited | Lost) -> None:
-        """Keep a verdict; the pod's own word, and the first verdict, stand."""
-        if self.has_ended or not self.is_ordered:
+    def conclude(self, end: Exited | Lost, *, unless_begun: bool = False) -> None:
+        """Keep a verdict; the pod's own word, and the first verdict, stand. From now on no pod begins."""
+        if not self.is_ordered:
             return
         verdict = Verdict(exited=end) if isinstance(end, Exited) else Verdict(lost=end)
-        self._write(VERDICT, msgspec.json.encode(verdict))
+        with Delivered(self.path).locked():
+            if not self.has_ended and not (unless_begun and self.begun()):
+                self._write(VERDICT, msgspec.json.encode(verdict))
 
     def has_log(self) -> bool:
         """Whether anything was printed that arrived here."""

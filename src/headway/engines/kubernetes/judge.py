@@ -102,6 +102,15 @@ def _without_pod(facts: Facts, now: float, options: KubernetesOptions) -> Exited
         if facts.is_stopped:
             return ended_now(143, "cancelled", now)
         return Lost(why="somebody deleted its Job from the cluster before it began")
+    if failure := job_failure(facts.job):
+        # From 1.26 on a pod that is deleted counts as failed, and the Job makes no other one.
+        return Lost(why=f"its pod was taken away before it began (drained, or deleted), and its Job ended: {failure}")
+    if (facts.job.get("spec") or {}).get("suspend"):
+        return Waits(why="its Job is held back (suspended): whatever queues jobs in this cluster lets it go on")
+    return _not_made(facts, waited, now, options)
+
+
+def _not_made(facts: Facts, waited: float, now: float, options: KubernetesOptions) -> Exited | Waits:
     said = latest_event(facts.events, "FailedCreate")
     if not said:
         return Waits(why="the cluster has made no pod of it yet", asks_events=True)

@@ -6,7 +6,7 @@ import random
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -181,7 +181,8 @@ class Keeper:
         detail = "; ".join(part for part in (error.cause, error.hint) if part)
         care.why = "; ".join(part for part in (error.message, detail) if part)
         care.refused_since = care.refused_since or now
-        if isinstance(error, UsageError) or now - care.refused_since > self._options.create_seconds:
+        is_over = isinstance(error, UsageError) or now - care.refused_since > self._options.create_seconds
+        if is_over and not care.folder.has_ended:
             care.folder.conclude(_failed(f"the cluster does not run it: {error.message}", detail))
             return
         self._later(care)
@@ -204,6 +205,9 @@ class Keeper:
         """Create the order and the Job; what is there already is adopted."""
         folder = care.folder
         ordered = folder.ordered()
+        if not ordered.secret:
+            folder.conclude(Lost(why="it was given up while the server could not reach its cluster"))
+            return
         kube = self._cluster()
         namespace = self._namespace(ordered.namespace)  # before the Job: its first events are seen
         secret, is_new = kube.create(ordered.secret)
@@ -216,36 +220,40 @@ class Keeper:
         care.why, care.pause, care.next_try, care.refused_since = "", _FIRST_PAUSE, 0.0, 0.0
 
     def _judge(self, care: _Care, namespace: Namespace, created: Created) -> None:
-        folder = care.folder
-        job, pods = namespace.job(job_name(folder.handle)), namespace.pods(folder.handle)
-        events = namespace.events(care.names) if care.names else ()
+        folder, name = care.folder, job_name(care.folder.handle)
+        if care.names:
+            self._cluster()
         facts = Facts(
-            job=job,
-            pods=pods,
-            events=events,
+            job=namespace.job(name),
+            pods=namespace.pods(folder.handle),
+            events=namespace.events(care.names) if care.names else (),
             begun=folder.begun(),
             is_stopped=folder.is_stopped,
             created_at=created.created_at,
             heard_at=folder.heard_at(),
         )
         found = judge(facts, time.time(), self._options)
+        if not isinstance(found, Waits):
+            # A watch may lag behind by as long as an outage and its pause: only what is so now ends an attempt.
+            self._cluster()
+            job, pods = namespace.ask(name, folder.handle)
+            self._answered()
+            facts = replace(facts, job=job, pods=pods, begun=folder.begun(), heard_at=folder.heard_at())
+            found = judge(facts, time.time(), self._options)
         if isinstance(found, Waits):
-            names = [job_name(folder.handle), *(str(pod["metadata"]["name"]) for pod in pods)]
+            names = [name, *(str(pod["metadata"]["name"]) for pod in facts.pods)]
             care.names = names if found.asks_events else []
             care.why = found.why or self._silence(namespace)
             return
-        self._conclude(care, namespace, found)
+        if not folder.has_log():
+            self._bring_log(care, namespace)
+        folder.conclude(found, unless_begun=facts.begun is None)  # begun this very moment, it is judged anew
+        care.why = ""
 
     def _silence(self, namespace: Namespace) -> str:
         if namespace.silent_seconds < _SILENT and not namespace.trouble:
             return ""
         return f"{namespace.trouble or 'the cluster says nothing at present'}; what was last seen is shown"
-
-    def _conclude(self, care: _Care, namespace: Namespace, end: Exited | Lost) -> None:
-        if not care.folder.has_log():
-            self._bring_log(care, namespace)
-        care.folder.conclude(end)
-        care.why = ""
 
     def _bring_log(self, care: _Care, namespace: Namespace) -> None:
         """Nothing was brought by the pod itself: the cluster may still have what it printed."""
@@ -296,8 +304,11 @@ class Keeper:
         if not care.folder.is_stopped and now - care.ended_at < self._options.keep_ended_seconds:
             return
         name, where = job_name(care.folder.handle), care.folder.ordered().namespace
-        if care.folder.created() is not None:
-            self._cluster().delete("Job", name, namespace=where, policy="Background")
+        self._cluster().delete("Job", name, namespace=where, policy="Background")
+        if care.folder.created() is None:
+            # The Job was refused, or nobody heard that it was made: the order may be there, and nobody's.
+            self._cluster().delete("Secret", name, namespace=where)
+        self._answered()
         care.folder.note_tidied()
         with self._lock:
             self._cared.pop(care.folder.handle, None)

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 Document = dict[str, Any]
 _EVENTS_EVERY = 5.0
+_EVENTS_A_SECOND = 2.0  # attempts whose events are asked for: a full quota must not fill the line with questions
+_EVENTS_KEPT = 600.0
 
 
 class Namespace:
@@ -24,6 +26,7 @@ class Namespace:
         """Begin to watch at once."""
         self.name = name
         self._kube = kube
+        self._labels = labels
         self._jobs = Watched(kube, "Job", namespace=name, labels=labels, seconds=seconds)
         self._pods = Watched(kube, "Pod", namespace=name, labels=labels, seconds=seconds)
         self._events: dict[str, tuple[float, tuple[Document, ...]]] = {}
@@ -62,19 +65,23 @@ class Namespace:
         """Return the pods of one attempt as last seen."""
         return [each for each in self._pods.all() if _labels(each).get(ATTEMPT_LABEL) == attempt]
 
+    def ask(self, name: str, attempt: str) -> tuple[Document | None, list[Document]]:
+        """Ask the cluster itself for a Job and the pods of its attempt: a watch may lag, an absence must be true."""
+        pods = self._kube.list("Pod", namespace=self.name, labels=f"{self._labels},{ATTEMPT_LABEL}={attempt}").items
+        return self._kube.get("Job", name, namespace=self.name), list(pods)
+
     def events(self, names: list[str]) -> tuple[Document, ...]:
-        """Ask for the events of these objects, at most every few seconds; this one call does wait."""
-        key = " ".join(names)
+        """Ask for the events of these objects, the more rarely the more attempts want theirs; this call does wait."""
+        key, now = " ".join(names), time.monotonic()
+        self._events = {each: known for each, known in self._events.items() if now - known[0] < _EVENTS_KEPT}
         asked_at, found = self._events.get(key, (0.0, ()))
-        if time.monotonic() - asked_at > _EVENTS_EVERY:
+        if not asked_at or now - asked_at > max(_EVENTS_EVERY, len(self._events) / _EVENTS_A_SECOND):
             found = tuple(
                 event
                 for name in names
                 for event in self._kube.list("Event", namespace=self.name, fields=f"involvedObject.name={name}").items
             )
             self._events[key] = (time.monotonic(), found)
-            if len(self._events) > 1000:
-                self._events.clear()
         return found
 
 

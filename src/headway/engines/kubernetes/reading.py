@@ -22,8 +22,14 @@ def job_failure(job: Document) -> str:
 
 
 def init_statuses(pod: Document) -> list[Document]:
-    """Return what is known of the first containers."""
-    return list((pod.get("status") or {}).get("initContainerStatuses") or ())
+    """Return what is known of the first containers; a sidecar that the cluster adds runs beside and is none of them."""
+    sidecars = {
+        each.get("name")
+        for each in (pod.get("spec") or {}).get("initContainers") or ()
+        if each.get("restartPolicy") == "Always"
+    }
+    found = (pod.get("status") or {}).get("initContainerStatuses") or ()
+    return [each for each in found if each.get("name") not in sidecars]
 
 
 def terminated(pod: Document, name: str) -> Document | None:
