@@ -34,6 +34,7 @@ class Told:
     sizes: list[int] = field(default_factory=list)
     bodies: dict[str, bytes] = field(default_factory=dict)
     stop: bool = False
+    hangs_up: bool = False  # after each answer
 
     def answer(self, what: str, query: dict[str, str], body: bytes) -> tuple[int, dict[str, Any]]:
         self.asked.append(what)
@@ -63,6 +64,8 @@ def server_of(told: Told) -> Iterator[int]:
             data = json.dumps(found).encode()
             self.send_response(status)
             self.send_header("Content-Length", str(len(data)))
+            if told.hangs_up:
+                self.send_header("Connection", "close")
             self.end_headers()
             self.wfile.write(data)
 
@@ -244,3 +247,55 @@ def test_an_image_keeps_its_own_programs(tmp_path: Path) -> None:
     environment = {"PATH": "/nowhere", "EXPECTED": os.environ["PATH"]}
     assert run(tmp_path / "a", told, code, keeps_image_environment=True, environment=environment, outputs=[]) == 0
     assert told.log == b"True False\n"
+
+
+STEALS = """
+import json, os, socket, sys, threading, urllib.request
+trap = socket.create_server(("127.0.0.1", 0))
+trap.settimeout(5)
+where = {"host": "127.0.0.1", "port": trap.getsockname()[1]}
+with open("../server.json", "w") as out:
+    json.dump(where, out)
+def ask():
+    headers = {"Authorization": "Bearer " + os.environ["MLFLOW_TRACKING_TOKEN"]}
+    url = os.environ["MLFLOW_TRACKING_URI"] + "/api/2.0/mlflow/runs/get?run_id=r"
+    urllib.request.urlopen(urllib.request.Request(url, headers=headers))
+if sys.argv[1] == "door":
+    threading.Thread(target=ask, daemon=True).start()
+try:
+    print("CAUGHT", trap.accept()[0].recv(4000))
+except TimeoutError:
+    print("nobody came")
+open("model.txt", "w").write("M")
+"""
+
+
+@pytest.mark.parametrize("by", ["log", "door"])
+def test_code_leads_the_token_nowhere_else(tmp_path: Path, by: str) -> None:
+    """It writes another server's address where ours stands, and waits to be told the token."""
+    told, folder = Told(hangs_up=True), tmp_path / "attempt"
+    door = {"server_file": str(folder / "server.json"), "token": "t", "run_id": "r", "experiment_id": "1"}
+    argv = [sys.executable, "-I", "-S", "main.py", by]
+    assert run(folder, told, STEALS, door=door, argv=argv, drain_s=1) == 0
+    assert b"nobody came" in told.log
+    assert b"CAUGHT" not in told.log
+
+
+@pytest.mark.parametrize("made", ["os.mkfifo('../log')", "os.symlink('/proc/self/maps', '../log')"])
+def test_a_log_that_is_something_else_holds_up_nothing_and_shows_nothing(tmp_path: Path, made: str) -> None:
+    told = Told()
+    code = f"import os; os.unlink('../log'); {made}; open('model.txt', 'w').write('M')"
+    assert run(tmp_path / "attempt", told, code) == 0
+    assert b"[heap]" not in told.log
+    assert told.asked[-1] == "exit"
+
+
+def test_an_exit_record_of_the_codes_own_making_is_none(tmp_path: Path) -> None:
+    told = Told()
+    code = """
+import json, os, signal
+open("../exit.json", "w").write('{"exit_code": "all is well", "reason": {}}')
+os.kill(json.load(open("../started"))["pid"], signal.SIGKILL)
+"""
+    assert run(tmp_path / "attempt", told, code) == 125
+    assert json.loads(told.bodies["exit"])["reason"] == "launch"

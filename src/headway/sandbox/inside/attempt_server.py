@@ -7,7 +7,7 @@ import json
 import random
 import time
 from pathlib import Path
-from typing import Callable, NamedTuple, TypeVar  # noqa: UP035  # Python 3.9 runs this too
+from typing import Callable, NamedTuple, TypeVar, Union  # noqa: UP035  # Python 3.9 runs this too
 from urllib.parse import quote
 
 from upstream import Away, Request, Response, Upstream
@@ -38,8 +38,8 @@ class LogSeen(NamedTuple):
 class AttemptServer:
     """The routes of one attempt, used by one thread."""
 
-    def __init__(self, server_file: Path, token: str, attempt: str, who: str) -> None:
-        self._upstream = Upstream(server_file, token)
+    def __init__(self, server: Union[Path, dict], token: str, attempt: str, who: str) -> None:  # noqa: UP007  # Python 3.9 runs this too
+        self._upstream = Upstream(server, token)
         self._base = f"/api/v1/attempts/{quote(attempt, safe='')}"
         self._who = who  # this process, unlike any other that was ever started for the attempt
 

@@ -100,7 +100,7 @@ class Door:
 
     def connect(self) -> Upstream:
         """Return a connection to the server that is not made yet."""
-        return Upstream(Path(self._spec["server_file"]), self._spec["token"])
+        return Upstream(self._spec.get("server") or Path(self._spec["server_file"]), self._spec["token"])
 
     def record(self, target: str, body: dict) -> None:
         """Log something of our own, as the foreign code would; used by one thread."""

@@ -11,6 +11,7 @@ import json
 import os
 import random
 import signal
+import stat
 import subprocess
 import sys
 import time
@@ -50,7 +51,9 @@ class Pod:
         token = (folder / "token").read_text(encoding="ascii")
         (folder / "token").unlink()
         who = f"{os.environ.get('HEADWAY_POD_UID', 'pod')}.{uuid.uuid4().hex}"
-        self._server = AttemptServer(folder / "server.json", token, command["id"], who)
+        # Read once, before the code runs: it can write to the file, and whoever stands there is sent the token.
+        server = read_json(folder / "server.json") or {}
+        self._server = AttemptServer(server, token, command["id"], who)
         self._sent = 0
         self._is_log_taken = True
         self._next_beat = 0.0
@@ -72,7 +75,7 @@ class Pod:
             tell({"not_run": True, "why": f"the server could not be asked whether it may run: {error}"})
             return _NOT_RUN
         code = self._supervise()
-        record = read_json(self._folder / "exit.json") or self._dead(code)
+        record = _sensible(read_json(self._folder / "exit.json")) or self._dead(code)
         return self._deliver(record)
 
     def _claim(self) -> dict:
@@ -131,7 +134,11 @@ class Pod:
         if not self._is_log_taken:
             return b""
         try:
-            with (self._folder / "log").open("rb") as stream:
+            # The code may have put something else there: nothing is followed, and nothing is waited for.
+            descriptor = os.open(self._folder / "log", os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+            with os.fdopen(descriptor, "rb") as stream:
+                if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+                    return b""
                 stream.seek(self._sent)
                 return stream.read(_PART)
         except OSError:
@@ -198,6 +205,14 @@ class Pod:
 
     def _is_stopped(self) -> bool:
         return (self._folder / "stop").exists()
+
+
+def _sensible(record: dict | None) -> dict | None:
+    """Return an exit record whose fields are what they should be; the code can write into the folder, too."""
+    if record is None or not all(isinstance(record.get(name, ""), str) for name in ("reason", "text")):
+        return None
+    code = record.get("exit_code")
+    return record if type(code) is int and 0 <= code <= 255 and "reason" in record else None
 
 
 def _record(exit_code: int, reason: str, text: str) -> dict:

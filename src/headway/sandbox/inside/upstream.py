@@ -6,7 +6,7 @@ import contextlib
 import socket
 import ssl
 from pathlib import Path
-from typing import BinaryIO, Iterator, NamedTuple  # noqa: UP035  # Python 3.9 runs this too
+from typing import BinaryIO, Iterator, NamedTuple, Union  # noqa: UP035  # Python 3.9 runs this too
 
 from durable import read_json
 
@@ -49,8 +49,9 @@ class Response(NamedTuple):
 class Upstream:
     """One keep-alive connection, made again whenever it must be; used by one thread."""
 
-    def __init__(self, server_file: Path, token: str) -> None:
-        self._server_file = server_file
+    def __init__(self, server: Union[Path, dict], token: str) -> None:  # noqa: UP007  # Python 3.9 runs this too
+        """`server` is a file that is read at each connection, or what such a file says, where code could change it."""
+        self._server = server
         self._token = token
         self._socket: socket.socket | None = None
         self._stream: BinaryIO | None = None
@@ -140,9 +141,9 @@ class Upstream:
 
     def _connect(self) -> None:
         self._connected = False
-        where = read_json(self._server_file)
-        if where is None:
-            raise Away(f"{self._server_file} does not say where the server is")
+        where = self._server if isinstance(self._server, dict) else read_json(self._server)
+        if not where:
+            raise Away(f"{self._server} does not say where the server is")
         host, port = str(where["host"]), int(where["port"])
         if host in {"0.0.0.0", "::"}:  # noqa: S104  # not bound here: an address that means "every one" is reached by loopback
             host = "127.0.0.1"
