@@ -166,8 +166,16 @@ def _is_held(lock: Path) -> bool:
 class DoorProcess:
     """One process that keeps the door of a folder, and what it last said."""
 
-    def __init__(self, folder: Path, token: str, *, life: int | None, hear: Callable[[dict[str, Any]], None]) -> None:
-        """Start it; `hear` gets every line that it says, from a thread."""
+    def __init__(
+        self,
+        folder: Path,
+        token: str,
+        *,
+        life: int | None,
+        hear: Callable[[dict[str, Any]], None],
+        patience: float | None = None,
+    ) -> None:
+        """Start it; `hear` gets every line that it says, from a thread. No patience = that of the folder's command."""
         words = [
             sys.executable,
             "-I",
@@ -175,6 +183,7 @@ class DoorProcess:
             str(INSIDE / "outside.py"),
             str(folder),
             "-" if life is None else str(life),
+            *([] if patience is None else [str(patience)]),
         ]
         with os.fdopen(os.open(folder / "door.log", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600), "ab") as log:
             self._process = subprocess.Popen(

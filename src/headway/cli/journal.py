@@ -82,7 +82,7 @@ def _drained(kept: Kept, patience: float) -> dict[str, Any]:
     except HeadwayError as error:
         note(f"error: {error.message}\ncause: {clean_line(error.cause)}\nhint:  {error.hint}")
         return {"state": "kept", "exit_code": error.exit_code}
-    code = outcome(deliver(kept.folder, tracker, Talk(tracker)), kept.folder, 0)
+    code = outcome(deliver(kept.folder, tracker, Talk(tracker), patience=patience), kept.folder, 0)
     return {"state": "delivered" if code == 0 else "kept", "exit_code": code}
 
 

@@ -173,10 +173,10 @@ def _is_in_front() -> bool:
         return False
 
 
-def deliver(folder: Path, tracker: Tracker, talk: Talk) -> dict[str, Any]:
-    """Deliver what a folder holds; return what was said last."""
+def deliver(folder: Path, tracker: Tracker, talk: Talk, *, patience: float | None = None) -> dict[str, Any]:
+    """Deliver what a folder holds, unless nothing moves for so many seconds; return what was said last."""
     talk.wake(now=True)
-    return wait_for_delivery(DoorProcess(folder, tracker.token, life=None, hear=talk.hear), talk)
+    return wait_for_delivery(DoorProcess(folder, tracker.token, life=None, hear=talk.hear, patience=patience), talk)
 
 
 def wait_for_delivery(door: DoorProcess, talk: Talk) -> dict[str, Any]:

@@ -1,9 +1,9 @@
 """The door outside a job: one process per command, which outlives the terminal that started it until all is delivered.
 
-Run as `python -I -S outside.py FOLDER LIFE` with the server's token as the first line of its input. In the
+Run as `python -I -S outside.py FOLDER LIFE [PATIENCE]` with the server's token as the first line of its input. In the
 folder: `door.json` (from the terminal), `lock` (held while a door lives), `ready.json`, `door/` (the journal).
 LIFE is a descriptor that ends when terminal and command have ended; without it (`-`) nobody is let in and only
-what was kept is delivered. Each change is told as a line of JSON.
+what was kept is delivered, with the patience of whoever asks for that now. Each change is told as a line of JSON.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _LOOK_EVERY = 0.25
 _IN_USE = 75  # what sysexits.h calls a temporary failure
 
 
-def main(folder: Path, life: int | None) -> int:
+def main(folder: Path, life: int | None, patience: float | None = None) -> int:
     """Keep the door of a folder until its command has ended and all is delivered, or nothing moves any more."""
     os.umask(0o077)
     os.chdir(folder)
@@ -57,7 +57,8 @@ def main(folder: Path, life: int | None) -> int:
     if life is not None:
         _stand_open(life, asked, said)
         door.close_intake()
-    left = _drain(door, said, lambda: len(asked) > (life is not None), order["patience_s"])
+    patience = order["patience_s"] if patience is None else patience
+    left = _drain(door, said, lambda: len(asked) > (life is not None), patience)
     said.now(done=True)
     if not left:
         shutil.rmtree(folder, ignore_errors=True)
@@ -108,4 +109,5 @@ class _Said:
 
 
 if __name__ == "__main__":
-    sys.exit(main(Path(sys.argv[1]).resolve(), None if sys.argv[2] == "-" else int(sys.argv[2])))
+    life, *more = sys.argv[2:]
+    sys.exit(main(Path(sys.argv[1]).resolve(), None if life == "-" else int(life), *map(float, more)))
