@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 _FIRST_PAUSE = 0.5
 _LONGEST_PAUSE = 30.0
 _NOTED_SECONDS = 10.0
+_SHORT = 0.5  # a watch that ends sooner was not ended by its own time
 
 
 class Watched:
@@ -33,6 +34,7 @@ class Watched:
         self._listed = False
         self._heard_at = 0.0
         self._trouble = ""
+        self._pause = _FIRST_PAUSE
         self.changed = threading.Event()  # set at every change; a reader may clear it
 
     def start(self) -> None:
@@ -79,30 +81,40 @@ class Watched:
             self._noted[document["metadata"]["name"]] = (now, document)
 
     def _run(self) -> None:
-        pause = _FIRST_PAUSE
         version = ""
         while not self._stop.is_set():
-            try:
-                if not version:
-                    version = self._list()
-                version = self._follow(version)
-                pause = _FIRST_PAUSE
-            except WatchGap:
-                version = ""  # what was missed is found by listing
-            except HeadwayError as error:
-                self._trouble = error.message
-                logger().warning(
-                    "cluster is not heard", kind=self._kind, namespace=self._namespace, error=error.message
-                )
-                self.changed.set()
-                self._stop.wait(pause * (0.5 + random.random()))  # noqa: S311  # jitter, no secret
-                pause = min(pause * 2, _LONGEST_PAUSE)
-                # After a silence list again: an API server that was put back from a backup knows other versions.
-                version = ""
-            except Exception:  # noqa: BLE001  # a thread that dies would leave everybody with old news
-                logger().exception("watch failed and begins again", kind=self._kind, namespace=self._namespace)
-                self._stop.wait(_LONGEST_PAUSE)
-                version = ""
+            version = self._turn(version)
+
+    def _turn(self, version: str) -> str:
+        """List where nothing is known, then watch; return the version to go on from, "" to list again."""
+        began = time.monotonic()
+        try:
+            version = version or self._list()
+            began = time.monotonic()
+            version = self._follow(version)
+        except WatchGap:
+            version = ""  # what was missed is found by listing
+        except HeadwayError as error:
+            self._trouble = error.message
+            logger().warning("cluster is not heard", kind=self._kind, namespace=self._namespace, error=error.message)
+            self.changed.set()
+            self._rest()
+            # After a silence list again: an API server that was put back from a backup knows other versions.
+            return ""
+        except Exception:  # noqa: BLE001  # a thread that dies would leave everybody with old news
+            logger().exception("watch failed and begins again", kind=self._kind, namespace=self._namespace)
+            self._rest()
+            return ""
+        if time.monotonic() - began > _SHORT:
+            self._pause = _FIRST_PAUSE
+        else:
+            self._rest()  # a gap at once, or something between that ends every watch
+        return version
+
+    def _rest(self) -> None:
+        """Wait, the next time for longer: no trouble of the cluster becomes a storm of requests."""
+        self._stop.wait(self._pause * (0.5 + random.random()))  # noqa: S311  # jitter, no secret
+        self._pause = min(self._pause * 2, _LONGEST_PAUSE)
 
     def _list(self) -> str:
         found = self._kube.list(self._kind, namespace=self._namespace, labels=self._labels)

@@ -176,6 +176,16 @@ def test_what_the_cluster_does_not_understand_ends_at_once(cluster: SmallCluster
     wait_for_nothing_left(cluster)
 
 
+def test_what_somebody_else_made_under_its_name_is_not_adopted(cluster: SmallCluster) -> None:
+    cluster.kubelet.makes_pods = False
+    engine, spec = cluster.engine(), cluster.spec(WRITES)
+    metadata = {"name": job_name(spec.id), "namespace": "default", "uid": "u", "labels": {"app": "theirs"}}
+    cluster.api.put("jobs", {"kind": "Job", "metadata": metadata, "spec": {}})
+    end = wait_for_end(engine, engine.start(spec))
+    assert isinstance(end, Exited)
+    assert "somebody else made the Job" in end.reason
+
+
 def test_a_stop_before_the_cluster_took_it_leaves_nothing_there(cluster: SmallCluster) -> None:
     cluster.api.refuse("create", "jobs", FORBIDDEN)
     engine = cluster.engine()

@@ -12,7 +12,15 @@ from typing import TYPE_CHECKING, Any
 
 from headway.engines.base import Exited, Isolation, Lost
 from headway.engines.delivered import ORDERED
-from headway.engines.kubernetes.documents import ENVIRONMENT, SOURCE, STEP, job_name, selector
+from headway.engines.kubernetes.documents import (
+    ATTEMPT_LABEL,
+    ENVIRONMENT,
+    SERVER_LABEL,
+    SOURCE,
+    STEP,
+    job_name,
+    selector,
+)
 from headway.engines.kubernetes.ends import NOT_STARTED
 from headway.engines.kubernetes.folder import AttemptFolder, Created
 from headway.engines.kubernetes.judge import Facts, Waits, judge
@@ -212,6 +220,8 @@ class Keeper:
         namespace = self._namespace(ordered.namespace)  # before the Job: its first events are seen
         secret, is_new = kube.create(ordered.secret)
         job, _ = kube.create(ordered.job)
+        _check_ours(secret, ordered.secret)
+        _check_ours(job, ordered.job)
         if is_new or not secret["metadata"].get("ownerReferences"):
             kube.patch("Secret", job["metadata"]["name"], _owned_by(job), namespace=ordered.namespace)
         self._answered()
@@ -348,6 +358,22 @@ class Keeper:
             if now - used_at > _IDLE_WATCH:
                 namespace.stop()
                 del self._namespaces[name]
+
+
+def _check_ours(found: dict[str, Any], wanted: dict[str, Any]) -> None:
+    """Adopt nothing that somebody else has made under our name.
+
+    Raises:
+        UsageError: the labels are not those that we give.
+    """
+    metadata = wanted["metadata"]
+    labels = found["metadata"].get("labels") or {}
+    if any(labels.get(name) != metadata["labels"][name] for name in (ATTEMPT_LABEL, SERVER_LABEL)):
+        raise UsageError(
+            f"somebody else made the {wanted['kind']} {metadata['name']} in the namespace {metadata['namespace']}",
+            cause="it does not have this server's labels",
+            hint="delete it there, and start the job again",
+        )
 
 
 def _owned_by(job: dict[str, Any]) -> dict[str, Any]:
