@@ -67,3 +67,8 @@ def test_a_verbs_own_help_names_its_options(headway) -> None:
     said = headway("train", "--help").out
     assert all(word in said for word in ("--set", "--change", "--dry-run", "--detach", "--json"))
     assert "list" in headway("change").out  # a group alone says what it has
+
+
+def test_no_line_about_a_verb_ends_in_mid_sentence(headway) -> None:
+    for group in ("runs", "server", "user"):
+        assert "..." not in headway(group, "--help").out.partition("Commands:")[2]

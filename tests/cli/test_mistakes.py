@@ -155,3 +155,23 @@ def test_nothing_is_asked_without_a_terminal(headway) -> None:
         )
         assert process.returncode in (2, 5), process.stderr
         assert process.stderr.startswith("error: ")
+
+
+def test_a_second_train_waits_for_the_same_job_and_ends_with_its_verdict(headway) -> None:
+    first = headway("train", "--set", "steps=99", "--detach")
+    assert "▶ job #" in first.err
+    assert "gates passed" in headway("train", "--set", "steps=99").out
+
+
+def test_a_comment_that_lost_its_slash_is_told(headway) -> None:
+    headway.git("checkout", "-q", "-b", "slashless")
+    try:
+        headway.git("commit", "-q", "--allow-empty", "-m", "nothing")
+        assert "no change 999" in headway("report", "--change", "999", code=5).err
+        number = headway("change", "open").out.partition("change ")[2].partition(":")[0]
+        said = headway("change", "comment", number, "train", "lr=0.1").err
+        assert f"headway change comment {number} /train lr=0.1" in said
+        assert "note" not in headway("change", "comment", number, "trains are late").err
+        headway("change", "close", number)
+    finally:
+        headway.git("checkout", "-q", "main")

@@ -18,6 +18,7 @@ app = typer.Typer(help="Changes of the local forge: proposed, discussed, merged.
 Number = Annotated[int, typer.Argument(help="Number of the change.", min=1)]
 
 _MARKER = re.compile(r"<!--.*?-->\n?", re.DOTALL)
+_WITHOUT_SLASH = re.compile(r"(?:train|plan|deploy|approve|rollback|stop|retry|override|help)(?: [^\n]{0,60})?$")
 _COMMAND = re.compile(r"^ {0,3}/[a-z]", re.MULTILINE)
 
 
@@ -110,6 +111,8 @@ def comment(
     say(f"commented on change {number}")
     if _COMMAND.search(body):
         note(f"Next: headway report --change {number}, or headway change show {number} for the answer")
+    elif _WITHOUT_SLASH.match(body):
+        note(f"note: no command in it, for none of its lines begins with /: headway change comment {number} /{body}")
 
 
 @app.command()

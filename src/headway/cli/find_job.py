@@ -16,6 +16,8 @@ def find_job(client: Client, job: str | None, change: int | None) -> str:
     at = here(client)
     found = client.get("/jobs", repo_id=at.repo, change=change, limit=1)
     if not found:
+        if change is not None:
+            client.get(f"/repos/{at.repo}/changes/{change}")  # says that there is none
         where = f"change {change}" if change is not None else at.name
         hint = f"headway change comment {change} /train" if change is not None else "headway train"
         raise NotFound(f"{where} has no job yet", hint=hint)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 import time
 from typing import Any
@@ -14,6 +15,7 @@ from headway.errors import GateFailed, HeadwayError, Refused
 POLL = 0.2
 WIDTH = 100  # of a report that goes into a file
 _BLOCKING = ("failed", "missing", "cannot_tell")
+_DOING = re.compile(r"^job #(\d+) is doing exactly this\b", re.MULTILINE)
 _ACTIVE = ("ready", "running", "collecting")
 
 
@@ -49,8 +51,10 @@ def follow(client: Client, shown: dict[str, Any], *, as_json: bool, detach: bool
         GateFailed: a job ran well and its verdict does not allow a merge.
         HeadwayError: a job failed.
     """
-    jobs = shown["jobs"]
     answer = shown["command"]["answer"]
+    # What another command began is waited for like its own, or the exit code would be no verdict's.
+    others = [] if detach else _DOING.findall(answer or "")
+    jobs = [*shown["jobs"], *(client.get(f"/jobs/{number}")["job"] for number in others)]
     if answer and not as_json:
         say(in_terminal(clean_text(answer)))
     if not as_json:

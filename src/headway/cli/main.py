@@ -117,10 +117,20 @@ def _program(verbs: Sequence[Listed]) -> typer.Typer:
     for each in verbs:
         found = _load(each)
         if each.is_group:
+            _say_whole(found)
             program.add_typer(found, name=each.name, rich_help_panel=each.panel)
         else:
             program.command(each.name, rich_help_panel=each.panel)(found)
     return program
+
+
+def _say_whole(group: typer.Typer) -> None:
+    """Give each verb of a group its whole first paragraph, which the list of verbs would cut in mid-sentence."""
+    from inspect import getdoc
+
+    for each in group.registered_commands:
+        if each.callback is not None and each.short_help is None:
+            each.short_help = " ".join((getdoc(each.callback) or "").split("\n\n")[0].split())
 
 
 def _nothing() -> None:

@@ -12,7 +12,7 @@ from headway.cli.find_job import find_job, job_number
 from headway.cli.follow import follow, give
 from headway.cli.here import here
 from headway.cli.options import Detach, DryRun, Json, OfChange, Project
-from headway.cli.output import clean_line, clean_text, note, print_json, say
+from headway.cli.output import clean_line, clean_text, count, note, print_json, say
 from headway.cli.progress import Progress
 from headway.errors import HeadwayError
 
@@ -117,7 +117,7 @@ def until_resting(client: Client, release: dict[str, Any], *, verb: str, is_quie
     patience = time.monotonic() + (MOVES_WITHIN if verb != "deploy" else 0)
     try:
         while release["state"] not in RESTING or (release["state"] == "waiting" and time.monotonic() < patience):
-            progress.state(f"{release['model']} v{release['version']}: {release['state']} {release['reason']}".rstrip())
+            progress.state(_doing(release))
             time.sleep(POLL)
             release = client.get(f"/releases/{release['id']}")
     except KeyboardInterrupt:
@@ -129,6 +129,17 @@ def until_resting(client: Client, release: dict[str, Any], *, verb: str, is_quie
     finally:
         progress.clear()
     return release
+
+
+def _doing(release: dict[str, Any]) -> str:
+    said = f"{release['model']} v{release['version']}: {release['state']} {release['reason']}".rstrip()
+    stages = [each for each in release["stages"] if each["stage"] == "canary"]
+    if release["state"] != "canary" or not stages:
+        return said
+    # Without traffic nothing moves, and nobody would know what is waited for.
+    least = (release["spec"] or {}).get("min_requests")
+    waits = f", judged after {count(least, 'answer')}" if least else ""
+    return f"{said} {stages[-1]['weight']} %{waits}"
 
 
 def _tell(release: dict[str, Any], *, verb: str, as_json: bool) -> None:

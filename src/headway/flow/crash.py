@@ -8,6 +8,7 @@ import signal
 from headway.app import App
 from headway.auth.secrets import SecretStore
 from headway.environments.missing import missing_import_hint
+from headway.flow.crash_hints import first_day_hint
 from headway.flow.joblogs import tail
 from headway.flow.repos import git_at
 from headway.jobs.model import Job, Task, TaskState
@@ -41,13 +42,14 @@ def crash_of(app: App, job: Job, plan: Plan) -> CrashView | None:
         hidden = SecretStore(tx).all_values(job.repo_id)
     lines = tuple(redact(line, hidden) for line in tail(app, attempts[-1], TAIL)) if attempts else ()
     spec = next(each.spec for each in plan.tasks if each.spec.name == task.name)
+    text, files = "\n".join(lines), _project_files(app, job, spec)
     hint = missing_import_hint(
-        "\n".join(lines),
+        text,
         spec.env,
         spec.root,
-        project_files=_project_files(app, job, spec),
+        project_files=files,
         changed="in this change" if job.change is not None else "",
-    )
+    ) or first_day_hint(text, project_files=files)
     if not hint:
         hint = next((text for word, text in _HINTS.items() if word in task.reason), "") or _guess(task, lines)
     seconds = (task.finished_at - task.started_at).total_seconds() if task.started_at and task.finished_at else 0.0

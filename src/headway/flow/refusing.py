@@ -6,7 +6,7 @@ import re
 
 from headway.commands.model import Command
 from headway.commands.refusals import code_of, copyable
-from headway.errors import HeadwayError
+from headway.errors import HeadwayError, UsageError
 from headway.flow.present import command_text
 from headway.reports.escape import fence
 
@@ -17,11 +17,18 @@ _COMMAND = re.compile(rf"(?:^|(?<=[\s:]))(/[a-z]+(?: {_WORD})*|headway [a-z].*)"
 
 def refusal_text(command: Command, error: HeadwayError, *, waited: str = "") -> str:
     """Return the answer to a command that was refused, as Markdown."""
-    sentence = ". ".join(part.rstrip(".") for part in (error.message, error.cause, waited) if part)
+    sentence = " ".join(_ended(part) for part in (error.message, error.cause, waited) if part)
     found = _COMMAND.search(error.hint)
+    if found is None and error.hint and command.params and isinstance(error, UsageError):
+        # Nobody shall copy what was wrong once more: the hint says what to write in its place.
+        return f"Refused: `{code_of(error)}`\n\n{sentence}\n\n{_ended(error.hint[:1].upper() + error.hint[1:])}"
     fix = found.group(1).strip() if found else _again(command)
     advice = f"\n\n{error.hint[:1].upper()}{error.hint[1:]}:" if error.hint and error.hint.strip() != fix else ""
-    return f"Refused: `{code_of(error)}`\n\n{sentence}.{advice}{_fenced(fix)}"
+    return f"Refused: `{code_of(error)}`\n\n{sentence}{advice}{_fenced(fix)}"
+
+
+def _ended(part: str) -> str:
+    return part if part.endswith((".", "?", "!")) else f"{part}."
 
 
 def _again(command: Command) -> str:

@@ -19,6 +19,7 @@ from headway.projects.take import Path, Taken
 from headway.projects.words import FROM_SCORE
 
 _HOLE = re.compile(r"\$\{([^}]*)\}")
+_FORGOTTEN = re.compile(r"(?<!\$)\{(?:params\.|data\.)?([^{}]*)\}")
 _SHELL_WORDS = frozenset({"&&", "||", "|", ";", "&", ">", ">>", "<", "2>", "2>&1"})
 _LIMITS = ("min", "max", "max_regression", "paired", "max_psi")
 
@@ -97,6 +98,10 @@ def _check_run(run: str, path: Path, taken: Taken) -> None:
     for hole in _HOLE.findall(run):
         add = "`${params.NAME}` and `${data.NAME}` are filled in; the program reads other variables itself"
         _check_known(taken, path, hole.strip(), known, what="param or data set", add=add)
+    for found in _FORGOTTEN.finditer(run):
+        meant = next((name for name in known if name.partition(".")[2] == found[1].strip()), None)
+        if meant is not None:
+            taken.report(path, f"{quoted(found[0])} stays as it is: nothing is filled in", f"write `${{{meant}}}`")
 
 
 def _check_steps(taken: Taken, files: Collection[str] | None) -> None:

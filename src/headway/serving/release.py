@@ -206,7 +206,7 @@ def roll_back(tx: Connection, release: Release, *, actor: str, now: datetime, to
         raise NotFound(
             f"{name} cannot go back to {wanted}",
             cause="no such version has served everything there before" if kept else "nothing is deployed there",
-            hint=f"headway endpoints show {name} lists what has served",
+            hint=f"headway endpoints show {name} lists what has served" if kept else "headway endpoints list",
         )
     started = ReleaseStore(tx).add(
         replace(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,7 +12,7 @@ import pytest
 from headway import errors
 from headway.commands.model import Origin, Verb
 from headway.commands.refusals import INTERNAL, REFUSALS, code_of
-from headway.errors import HeadwayError, NotFound, Refused
+from headway.errors import HeadwayError, NotFound, Refused, UsageError
 from headway.flow import deliver, dispatch
 from headway.flow.outbox import KINDS
 from headway.flow.refusing import refusal_text
@@ -63,6 +64,14 @@ def test_without_a_command_in_the_hint_the_same_command_can_be_copied_by_somebod
     text = refusal_text(command, NotFound("there is none"))
     assert code_of(NotFound("x")) == "HW-NOT-FOUND"
     assert text.endswith(f"```text\n/train @{change.head_sha}\n```")
+
+
+def test_a_wrong_param_is_not_offered_for_copying_again(story: Story) -> None:
+    command = replace(story.command(Verb.TRAIN, story.change()), params={"tree": "3"})
+    wrong = UsageError("there is no param 'tree'; did you mean 'trees'?", cause="known: trees", hint="write trees=...")
+    text = refusal_text(command, wrong)
+    assert text.endswith("there is no param 'tree'; did you mean 'trees'? known: trees.\n\nWrite trees=...")
+    assert "```" not in text
 
 
 def test_a_refused_comment_gets_a_confused_face_and_one_answer_with_its_code(story: Story) -> None:
