@@ -102,15 +102,15 @@ class LocalKubelet:
             (room / "headway" / "order" / name).write_text(self._moved(text, room))
         spec = pod["spec"]
         for container in spec["initContainers"]:
-            code = self._container(pod, container, room, kind="initContainerStatuses")
+            code = self._container(pod, container, room, secret, kind="initContainerStatuses")
             if code:
                 self._phase(pod, "Failed")
                 return
-        code = self._container(pod, spec["containers"][0], room, kind="containerStatuses")
+        code = self._container(pod, spec["containers"][0], room, secret, kind="containerStatuses")
         self._phase(pod, "Failed" if code else "Succeeded")
 
     def _secret(self, pod: Document) -> Document | None:
-        name = next(each["secret"]["secretName"] for each in pod["spec"]["volumes"] if each["name"] == "order")
+        name = pod["metadata"]["labels"]["job-name"]  # the Secret of an attempt is called as its Job is
         deadline = time.monotonic() + 20
         while time.monotonic() < deadline:
             found = self.api.get("secrets", pod["metadata"]["namespace"], name)
@@ -119,7 +119,7 @@ class LocalKubelet:
             time.sleep(0.1)
         return None
 
-    def _container(self, pod: Document, container: Document, room: Path, *, kind: str) -> int:
+    def _container(self, pod: Document, container: Document, room: Path, secret: Document, *, kind: str) -> int:
         name, uid = container["name"], pod["metadata"]["uid"]
         command = [self._moved(part, room) for part in container["command"]]
         if command[0] in {"python", "python3"}:
@@ -128,7 +128,9 @@ class LocalKubelet:
         for each in container["env"]:
             path = each.get("valueFrom", {}).get("fieldRef", {}).get("fieldPath", "")
             fields = {"metadata.uid": uid, "metadata.name": pod["metadata"]["name"], "spec.nodeName": self.node}
-            environment[each["name"]] = fields[path] if path else self._moved(each["value"], room)
+            key = each.get("valueFrom", {}).get("secretKeyRef", {}).get("key", "")
+            value = secret["stringData"][key] if key else each.get("value", "")
+            environment[each["name"]] = fields[path] if path else self._moved(value, room)
         said = room / f"{name}.log"
         self.api.logs[pod["metadata"]["name"], name] = said.read_bytes
         began = now()

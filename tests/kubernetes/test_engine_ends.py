@@ -165,7 +165,7 @@ def test_the_source_that_arrives_must_be_the_one_that_was_ordered(attempts: PodA
     spec = attempts.spec("print('begun')")
 
     def other(job: Any) -> None:
-        environment = job["spec"]["template"]["spec"]["initContainers"][0]["env"]
+        environment = job["spec"]["template"]["spec"]["containers"][0]["env"]
         next(each for each in environment if each["name"] == "HEADWAY_POD_SOURCE")["value"] = "0" * 64
 
     end = wait_for_end(engine, _start_altered(engine, spec, other))

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from typing import TextIO
 
-_MARKER = "headway.json"
+MARKER = "headway.json"
 _DIGEST = re.compile(r"[0-9a-f]{64}\Z")
 
 
@@ -52,7 +52,7 @@ class Shelf:
         """Return a finished environment whose Python still runs on this machine."""
         path = self.path(digest)
         try:
-            marker = msgspec.json.decode((path / _MARKER).read_bytes(), type=_Marker)
+            marker = msgspec.json.decode((path / MARKER).read_bytes(), type=_Marker)
         except (OSError, msgspec.MsgspecError):
             return None
         # A Python that was upgraded away leaves a dangling link.
@@ -69,7 +69,7 @@ class Shelf:
     def packages(self, digest: str) -> dict[str, str]:
         """Return what is installed in a finished environment: name -> version."""
         try:
-            return msgspec.json.decode((self.path(digest) / _MARKER).read_bytes(), type=_Marker).packages
+            return msgspec.json.decode((self.path(digest) / MARKER).read_bytes(), type=_Marker).packages
         except (OSError, msgspec.MsgspecError):
             return {}
 
@@ -79,12 +79,12 @@ class Shelf:
         packages = installed(path)
         os.sync()  # the marker must not survive a power cut that the packages did not
         marker = msgspec.json.encode(_Marker(digest=digest, seconds=seconds, packages=packages))
-        partial = path / f"{_MARKER}.part"
+        partial = path / f"{MARKER}.part"
         with partial.open("wb") as stream:
             stream.write(marker)
             stream.flush()
             os.fsync(stream.fileno())
-        partial.rename(path / _MARKER)
+        partial.rename(path / MARKER)
         _sync_folder(path)
         _sync_folder(self._envs)
         return BuiltEnv(digest=digest, path=str(path), seconds=seconds, packages=len(packages), reused=False)
@@ -95,7 +95,7 @@ class Shelf:
         if path.is_symlink():  # a higher shelf's, which is not ours to empty
             path.unlink()
             return
-        (path / _MARKER).unlink(missing_ok=True)
+        (path / MARKER).unlink(missing_ok=True)
         shutil.rmtree(path, ignore_errors=True)
 
     def show(self, other: BuiltEnv, log: TextIO) -> None:
@@ -111,14 +111,14 @@ class Shelf:
     def note_use(self, digest: str) -> None:
         """Remember that an environment is wanted still; one of a shelf that may not be written to stays as it is."""
         with contextlib.suppress(OSError):
-            os.utime(self.path(digest) / _MARKER)
+            os.utime(self.path(digest) / MARKER)
 
     def unused(self, days: float) -> frozenset[str]:
         """Return the environments of this shelf that nobody has wanted for so long."""
         limit, found = time.time() - days * 86_400, set()
         for digest in self.digests():
             with contextlib.suppress(OSError):
-                if (self.path(digest) / _MARKER).stat().st_mtime < limit:
+                if (self.path(digest) / MARKER).stat().st_mtime < limit:
                     found.add(digest)
         return frozenset(found)
 

@@ -43,9 +43,9 @@ def options(**changes: Any) -> KubernetesOptions:
     return KubernetesOptions(**{"image": "headway:1", "server_url": "https://headway.example", **changes})
 
 
-def job(attempt: AttemptSpec | None = None, **changes: Any) -> dict[str, Any]:
+def job(attempt: AttemptSpec | None = None, *, environment_stands: bool = False, **changes: Any) -> dict[str, Any]:
     placed = {"namespace": "ml", "server": "s", "source_digest": "d" * 64}
-    return job_document(attempt or spec(), options(**changes), **placed)
+    return job_document(attempt or spec(), options(**changes), environment_stands=environment_stands, **placed)
 
 
 def pod_of(document: dict[str, Any]) -> dict[str, Any]:
@@ -174,3 +174,49 @@ def test_network_and_tier_are_labels_that_policies_select_on() -> None:
     labels = job(spec(network=False, tier=0))["spec"]["template"]["metadata"]["labels"]
     assert (labels["headway.dev/network"], labels["headway.dev/tier"]) == ("none", "fork")
     assert labels["headway.dev/step"] == "train-it"
+
+
+# --- a pod of one container ------------------------------------------------------------------------
+
+
+def test_nothing_comes_before_the_step_where_nothing_is_to_be_made() -> None:
+    for document in (job(environment_stands=True), job(spec(env=None))):
+        pod = pod_of(document)
+        (step,) = pod["containers"]
+        assert pod["initContainers"] == []
+        assert not {"order", "inside", "scratch"} & {each["name"] for each in pod["volumes"]}
+        given = {each["name"]: each.get("value", "") for each in step["env"]}
+        assert given["HEADWAY_POD_SOURCE"] == "d" * 64
+        assert given["HEADWAY_POD_SERVER"] == "https://headway.example"
+
+
+def test_a_single_container_has_the_order_as_variables_from_the_secret_and_from_nowhere_else() -> None:
+    (step,) = pod_of(job(environment_stands=True, index_secret="index", index_variables={"UV_INDEX": "i"}))[
+        "containers"
+    ]
+    named = {each["name"]: each["valueFrom"]["secretKeyRef"] for each in step["env"] if "secretKeyRef" in str(each)}
+    assert named == {
+        "HEADWAY_POD_COMMAND": {"name": "headway-01abc", "key": "command.json"},
+        "HEADWAY_POD_TOKEN": {"name": "headway-01abc", "key": "token"},
+    }
+    assert "envFrom" not in step
+    assert "UV_INDEX" not in json.dumps(step)
+    cache = next(each for each in step["volumeMounts"] if each["name"] == "environments")
+    assert cache["readOnly"] is True
+
+
+def test_an_order_that_no_variable_holds_is_fetched_by_a_container_before() -> None:
+    long = spec(env=None, variables={"LONG": "x" * (100 << 10)})
+    assert [each["name"] for each in pod_of(job(long))["initContainers"]] == ["source"]
+
+
+def test_an_image_of_ones_own_gets_the_supervisor_from_a_container_before() -> None:
+    pod = pod_of(job(spec(image="registry/cuda:12", env_path="", env=None), environment_stands=True))
+    (source,) = pod["initContainers"]
+    assert {"name": "inside", "mountPath": "/headway/inside"} in source["volumeMounts"]
+    assert pod["containers"][0]["command"] == ["python3", "-I", "-S", "/headway/inside/pod.py"]
+
+
+def test_the_code_begins_only_where_its_environment_is_whole() -> None:
+    assert pod_command(spec(), options())["stands"] == "/headway/environments/main/envs/aa/headway.json"
+    assert pod_command(spec(env=None), options())["stands"] == ""

@@ -13,6 +13,7 @@ import msgspec
 from headway.engines.base import AttemptSpec
 from headway.engines.kubernetes.options import ATTEMPT, ENVIRONMENTS, INSIDE, ORDER, KubernetesOptions
 from headway.engines.kubernetes.pod_order import pod_command
+from headway.engines.kubernetes.standing import Place
 from headway.environments.model import EnvKind, Tier
 from headway.errors import UsageError
 
@@ -25,6 +26,7 @@ SERVER_LABEL = "headway.dev/server"
 SOURCE, ENVIRONMENT, STEP = "source", "environment", "step"
 _KEEP_ENDED = 86_400  # where the cluster has it (1.23); the engine itself takes them away earlier
 _DEADLINE_SPARE = 3_600
+_LONGEST_VARIABLE = 96 << 10  # bytes; Linux takes 128 KiB, its name and what JSON's escapes add included
 _LABEL = re.compile(r"[^A-Za-z0-9._-]+")
 
 
@@ -45,29 +47,50 @@ def selector(server: str) -> str:
 
 def secret_document(spec: AttemptSpec, options: KubernetesOptions, *, namespace: str, server: str) -> Document:
     """Return the order of an attempt: the pod's description only names it, so no value stands there."""
-    command = json.dumps(pod_command(spec, options))
     return {
         "apiVersion": "v1",
         "kind": "Secret",
         "metadata": {"name": job_name(spec.id), "namespace": namespace, "labels": _labels(spec, server)},
         "immutable": True,
         "type": "Opaque",
-        "stringData": {"command.json": command, "token": spec.door.token if spec.door else ""},
+        "stringData": {"command.json": _command(spec, options), "token": spec.door.token if spec.door else ""},
     }
 
 
+def environment_place(spec: AttemptSpec, namespace: str) -> Place | None:
+    """Return the environment that the attempt's pod must find or make; None when its image is all that it needs."""
+    if spec.env is None or spec.env.kind is EnvKind.IMAGE or spec.image:
+        return None
+    return Place(namespace=namespace, tier=spec.tier, digest=spec.env.digest)
+
+
 def job_document(
-    spec: AttemptSpec, options: KubernetesOptions, *, namespace: str, server: str, source_digest: str
+    spec: AttemptSpec,
+    options: KubernetesOptions,
+    *,
+    namespace: str,
+    server: str,
+    source_digest: str,
+    environment_stands: bool = False,
 ) -> Document:
-    """Return the Job of an attempt: one pod, tried once by the cluster; whether to try again is decided here."""
+    """Return the Job of an attempt: one pod, tried once by the cluster; whether to try again is decided here.
+
+    Nothing to install and Headway's own image: then its one container fetches the source itself. Each container that
+    comes before costs a round of the kubelet, about a second.
+    """
     labels = _labels(spec, server)
+    place = environment_place(spec, namespace)
+    makes_environment = place is not None and not environment_stands
+    is_alone = not (makes_environment or spec.image) and len(_command(spec, options)) <= _LONGEST_VARIABLE
     job: Document = {
         "backoffLimit": 0,
         "completions": 1,
         "parallelism": 1,
         "ttlSecondsAfterFinished": _KEEP_ENDED,
-        "template": {"metadata": {"labels": labels}, "spec": _pod(spec, options, source_digest)},
+        "template": {"metadata": {"labels": labels}},
     }
+    pod = _pod(spec, options, source_digest, is_alone=is_alone, makes_environment=makes_environment)
+    job["template"]["spec"] = pod
     if spec.timeout is not None:
         # A backstop only: the supervisor ends the step at its own timeout, which counts from the step's beginning.
         waits = options.pending_seconds + options.drain_seconds + _DEADLINE_SPARE
@@ -97,8 +120,18 @@ def _labels(spec: AttemptSpec, server: str) -> dict[str, str]:
     }
 
 
-def _pod(spec: AttemptSpec, options: KubernetesOptions, source_digest: str) -> Document:
-    makes_environment = spec.env is not None and spec.env.kind is not EnvKind.IMAGE and not spec.image
+def _command(spec: AttemptSpec, options: KubernetesOptions) -> str:
+    return json.dumps(pod_command(spec, options))
+
+
+def _pod(
+    spec: AttemptSpec, options: KubernetesOptions, source_digest: str, *, is_alone: bool, makes_environment: bool
+) -> Document:
+    told = {"HEADWAY_POD_SERVER": options.server_url, "HEADWAY_POD_SOURCE": source_digest}
+    told |= {"HEADWAY_POD_ATTEMPT": spec.id, "HEADWAY_POD_FOLDER": ATTEMPT}
+    before = [] if is_alone else [_source_container(spec, options, told)]
+    if makes_environment:
+        before.append(_environment_container(spec, options))
     wait = int(spec.grace.total_seconds()) + 60
     pod: Document = {
         "restartPolicy": "Never",
@@ -112,12 +145,9 @@ def _pod(spec: AttemptSpec, options: KubernetesOptions, source_digest: str) -> D
             "fsGroup": options.user,
             "seccompProfile": {"type": "RuntimeDefault"},
         },
-        "initContainers": [
-            _source_container(spec, options, source_digest),
-            *([_environment_container(spec, options)] if makes_environment else []),
-        ],
-        "containers": [_step_container(spec, options, shows_cache=makes_environment)],
-        "volumes": _volumes(spec, options, has_cache=makes_environment),
+        "initContainers": before,
+        "containers": [_step_container(spec, options, told if is_alone else {})],
+        "volumes": _volumes(spec, options, is_alone=is_alone, makes_environment=makes_environment),
         "tolerations": [
             {"key": f"node.kubernetes.io/{each}", "operator": "Exists", "effect": "NoExecute"}
             | {"tolerationSeconds": options.lost_seconds}
@@ -150,27 +180,23 @@ def _container(name: str, image: str, options: KubernetesOptions, **more: Any) -
     }
 
 
-def _source_container(spec: AttemptSpec, options: KubernetesOptions, source_digest: str) -> Document:
-    told = {
-        "HEADWAY_POD_ATTEMPT": spec.id,
-        "HEADWAY_POD_SERVER": options.server_url,
-        "HEADWAY_POD_SOURCE": source_digest,
-        "HEADWAY_POD_ORDER": ORDER,
-        "HEADWAY_POD_FOLDER": ATTEMPT,
-        "HEADWAY_POD_INSIDE": INSIDE,
-    }
+def _source_container(spec: AttemptSpec, options: KubernetesOptions, told: dict[str, str]) -> Document:
+    told = {**told, "HEADWAY_POD_ORDER": ORDER}
+    mounts: list[Document] = [
+        {"name": "attempt", "mountPath": ATTEMPT},
+        {"name": "order", "mountPath": ORDER, "readOnly": True},
+    ]
+    if spec.image:
+        told["HEADWAY_POD_INSIDE"] = INSIDE
+        mounts.append({"name": "inside", "mountPath": INSIDE})
     return _container(
         SOURCE,
         options.image,
         options,
-        command=["python", "-I", "-m", "headway.sandbox.in_pod"],
+        command=["python", "-I", "-m", "headway.sandbox.in_pod", SOURCE],
         env=_env(told),
         resources=_small(spec),
-        volumeMounts=[
-            {"name": "attempt", "mountPath": ATTEMPT},
-            {"name": "inside", "mountPath": INSIDE},
-            {"name": "order", "mountPath": ORDER, "readOnly": True},
-        ],
+        volumeMounts=mounts,
     )
 
 
@@ -201,43 +227,57 @@ def _environment_container(spec: AttemptSpec, options: KubernetesOptions) -> Doc
     return container
 
 
-def _step_container(spec: AttemptSpec, options: KubernetesOptions, *, shows_cache: bool) -> Document:
+def _step_container(spec: AttemptSpec, options: KubernetesOptions, told: dict[str, str]) -> Document:
+    """Run the step; `told` is what it needs to fetch the source before, where no container has done so."""
     mounts: list[Document] = [
         {"name": "attempt", "mountPath": ATTEMPT},
         {"name": "attempt", "mountPath": "/tmp", "subPath": "tmp"},  # noqa: S108  # its own
-        {"name": "inside", "mountPath": INSIDE, "readOnly": True},
     ]
-    if shows_cache:
+    if environment_place(spec, options.namespace):
         mounts.append({"name": "environments", "mountPath": ENVIRONMENTS, "readOnly": True})
     for number, each in enumerate(spec.volumes):
         mounts.append({"name": f"volume-{number}", "mountPath": each.path, "readOnly": each.read_only})
+    command = ["python3", "-I", "-m", "headway.sandbox.in_pod", STEP]
+    if spec.image:
+        mounts.append({"name": "inside", "mountPath": INSIDE, "readOnly": True})
+        command = ["python3", "-I", "-S", f"{INSIDE}/pod.py"]
     fields = {"UID": "metadata.uid", "NAME": "metadata.name", "NODE": "spec.nodeName"}
     environment = [
         {"name": f"HEADWAY_POD_{name}", "valueFrom": {"fieldRef": {"fieldPath": path}}} for name, path in fields.items()
     ]
+    if told:
+        # No file: a mounted Secret could be read by the code, the first process's variables cannot (`hide_memory`).
+        environment += [
+            {"name": f"HEADWAY_POD_{name}", "valueFrom": {"secretKeyRef": {"name": job_name(spec.id), "key": key}}}
+            for name, key in (("COMMAND", "command.json"), ("TOKEN", "token"))
+        ]
     return _container(
         STEP,
         spec.image or options.image,
         options,
-        command=["python3", "-I", "-S", f"{INSIDE}/pod.py"],
-        env=[*_env({"HEADWAY_POD_FOLDER": ATTEMPT}), *environment],
+        command=command,
+        env=[*_env({"HEADWAY_POD_FOLDER": ATTEMPT, **told}), *environment],
         resources=_resources(spec, options),
         volumeMounts=mounts,
     )
 
 
-def _volumes(spec: AttemptSpec, options: KubernetesOptions, *, has_cache: bool) -> list[Document]:
+def _volumes(
+    spec: AttemptSpec, options: KubernetesOptions, *, is_alone: bool, makes_environment: bool
+) -> list[Document]:
     attempt: Document = {"name": "attempt", "emptyDir": {}}
     if spec.resources.disk_mb:
         # Twice, because the source and the outputs are packed beside themselves.
         attempt["emptyDir"]["sizeLimit"] = f"{2 * spec.resources.disk_mb + options.spare_disk_mb}Mi"
-    volumes: list[Document] = [
-        attempt,
-        {"name": "inside", "emptyDir": {"sizeLimit": "16Mi"}},
-        {"name": "order", "secret": {"secretName": job_name(spec.id), "defaultMode": 0o440}},
-    ]
-    if has_cache:
-        volumes += [{"name": "environments", **_cache(options)}, {"name": "scratch", "emptyDir": {}}]
+    volumes: list[Document] = [attempt]
+    if not is_alone:
+        volumes.append({"name": "order", "secret": {"secretName": job_name(spec.id), "defaultMode": 0o440}})
+    if spec.image:
+        volumes.append({"name": "inside", "emptyDir": {"sizeLimit": "16Mi"}})
+    if environment_place(spec, options.namespace):
+        volumes.append({"name": "environments", **_cache(options)})
+    if makes_environment:
+        volumes.append({"name": "scratch", "emptyDir": {}})
     for number, each in enumerate(spec.volumes):
         claim = {"claimName": each.claim, "readOnly": each.read_only}
         volumes.append({"name": f"volume-{number}", "persistentVolumeClaim": claim})

@@ -118,9 +118,14 @@ def end_of_layout(pod: Document, now: float) -> Exited | None:
         message = record.get("message") or (
             "the environment was not made" if is_environment else "the pod could not be laid out"
         )
-        parts = (record.get("cause"), record.get("hint")) if record else (str(end.get("message") or "")[-LONGEST:],)
-        return ended_now(NOT_STARTED, str(message), now, detail="; ".join(str(part) for part in parts if part))
+        said = record or {"cause": str(end.get("message") or "")[-LONGEST:]}
+        return _not_laid_out(said, str(message), now)
     return None
+
+
+def _not_laid_out(said: dict[str, Any], message: str, now: float) -> Exited:
+    detail = "; ".join(str(said[part]) for part in ("cause", "hint") if said.get(part))
+    return ended_now(NOT_STARTED, message, now, detail=detail)
 
 
 def _evicted(node: str, said: str, now: float) -> Exited | Lost:
@@ -145,6 +150,8 @@ def _was_told_to_go(record: dict[str, Any]) -> bool:
 
 def _by_last_words(record: dict[str, Any], now: float, *, is_stopped: bool) -> Exited | Lost:
     """The pod ended, and the server did not hear of it: the cluster kept its last words."""
+    if record.get("message"):
+        return _not_laid_out(record, str(record["message"]), now)
     if "exit_code" not in record:
         return Lost(why=str(record.get("why") or record.get("message") or "its pod did not run the code"))
     if _was_told_to_go(record) and not is_stopped:

@@ -14,12 +14,13 @@ from typing import TYPE_CHECKING
 
 from headway.engines.base import Alive, AttemptSpec, Isolation, LogLine, Lost, Observation, Starting
 from headway.engines.delivered import LOG, ORDERED, SOURCE, STOP
-from headway.engines.kubernetes.documents import job_document, secret_document, server_label
+from headway.engines.kubernetes.documents import environment_place, job_document, secret_document, server_label
 from headway.engines.kubernetes.ends import end_by_record
-from headway.engines.kubernetes.folder import AttemptFolder, Ordered
+from headway.engines.kubernetes.folder import AttemptFolder, Begun, Ordered
 from headway.engines.kubernetes.keeper import Keeper
 from headway.engines.kubernetes.options import KubernetesOptions
 from headway.engines.kubernetes.proof import prove
+from headway.engines.kubernetes.standing import Standing
 from headway.engines.lines import read_lines
 from headway.engines.proof import Finding
 from headway.errors import Refused, UsageError
@@ -44,6 +45,8 @@ class KubernetesEngine:
         self._connect = connect
         self._server = server_label(options.server_url, str(self._root))
         self._keeper = Keeper(self._root, options, connect, server=self._server)
+        self._standing = Standing(options.cache)
+        self._learned: set[str] = set()
 
     def start(self, spec: AttemptSpec) -> str:
         """Pack the source and write down what is wanted; the keeper brings it about, once."""
@@ -62,12 +65,16 @@ class KubernetesEngine:
         namespace = self._check(spec)
         digest = pack_source(folder.path)
         placed = {"namespace": namespace, "server": self._server}
+        place = environment_place(spec, namespace)
+        stands = place is not None and self._standing.has(place)
         folder.order(
             Ordered(
                 namespace=namespace,
                 ordered_at=time.time(),
                 secret=secret_document(spec, self._options, **placed),
-                job=job_document(spec, self._options, source_digest=digest, **placed),
+                job=job_document(spec, self._options, source_digest=digest, environment_stands=stands, **placed),
+                makes=None if stands else place,
+                counts_on=place if stands else None,
             )
         )
 
@@ -78,15 +85,34 @@ class KubernetesEngine:
             return Lost(why=f"this engine knows no attempt {handle!r}")
         verdict = folder.verdict()
         if verdict is not None:
+            self._unlearn(folder)
             return verdict
+        begun = folder.begun()
+        if begun is not None:
+            self._learn(folder, begun)
         record = folder.exit_record()
         if record is not None:
             return end_by_record(record, is_stopped=folder.is_stopped, is_overdue=folder.is_overdue)
         self._keeper.take(handle)
         why = self._keeper.why(handle)
-        if folder.begun() is None:
+        if begun is None:
             return Starting(why=why)
         return Alive(isolation=Isolation.L3, why=why)
+
+    def _learn(self, folder: AttemptFolder, begun: Begun) -> None:
+        """The code began, so the environment that its pod was to make is there for the next ones."""
+        if folder.handle in self._learned:
+            return
+        self._learned.add(folder.handle)
+        made = folder.ordered().makes
+        if made is not None:
+            self._standing.note(made, begun.node)
+
+    def _unlearn(self, folder: AttemptFolder) -> None:
+        """It did not end by its own word: if it counted on an environment, the next pod looks for itself."""
+        counted_on = folder.ordered().counts_on
+        if counted_on is not None:
+            self._standing.forget(counted_on)
 
     def logs(self, handle: str, offset: int = 0) -> Iterator[LogLine]:
         """Yield what the pod has brought from byte `offset` on."""

@@ -12,6 +12,7 @@ import msgspec
 
 from headway.engines.base import Exited, Lost
 from headway.engines.delivered import EXIT, HEARD, LOG, ORDERED, STARTED, STOP, VERDICT, Delivered
+from headway.engines.kubernetes.standing import Place
 
 CREATED = "job.json"
 TIDIED = "tidied"
@@ -26,6 +27,8 @@ class Ordered:
     ordered_at: float
     job: dict[str, Any]
     secret: dict[str, Any]
+    makes: Place | None = None  # the environment that its pod makes, or finds
+    counts_on: Place | None = None  # the environment that its pod must find
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -10,6 +10,7 @@ from typing import Any
 from headway.engines.base import AttemptSpec, DoorSpec, Isolation
 from headway.engines.kubernetes.options import ATTEMPT, KubernetesOptions
 from headway.engines.order import LocalLimits, make_order
+from headway.environments.shelf import MARKER
 from headway.errors import UsageError
 
 _PLAIN_PATH = "/usr/local/bin:/usr/bin:/bin"
@@ -39,6 +40,8 @@ def pod_command(spec: AttemptSpec, options: KubernetesOptions) -> dict[str, Any]
         "is_pod": True,
         "outputs": list(spec.outputs),
         "keeps_image_environment": bool(spec.image),
+        # What stands there once the environment is whole; the code must not begin without it.
+        "stands": f"{spec.env_path}/{MARKER}" if spec.env and spec.env_path and not spec.image else "",
     }
 
 

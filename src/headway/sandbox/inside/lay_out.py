@@ -1,7 +1,8 @@
-"""The first container of a pod: bring the source, prove it, lay it out; no foreign code runs here.
+"""Bring the source of an attempt, prove it, lay it out; no foreign code runs before that has been done.
 
-Run in Headway's image. It leaves in the attempt's folder `work/` (the source), `command.json`, `token` and
-`server.json`, and in the other folder these very files, for the Python of whatever image runs the step.
+In Headway's image, as the first container of a pod or at the beginning of its only one (`pod.py`). It leaves in the
+attempt's folder `work/` (the source), `command.json` and `server.json`. A first container leaves `token` besides, and
+for the Python of whatever image runs the step these very files, in another folder.
 """
 
 from __future__ import annotations
@@ -9,17 +10,19 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import signal
 import sys
 import time
 import uuid
 from pathlib import Path
+from typing import Callable, NamedTuple  # noqa: UP035  # Python 3.9 runs this too
 from urllib.parse import urlsplit
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))  # -I leaves it out
 
 import archive  # needs the line above
 from attempt_server import AttemptServer, Ended, NotTaken, patiently
-from durable import read_json, write_json
+from durable import write_json
 from upstream import Away
 
 _PATIENCE = 600.0
@@ -31,47 +34,76 @@ class Failed(Exception):
     """The layout cannot be made; message, cause and hint for a person."""
 
 
+class Order(NamedTuple):
+    """What is ordered of a pod."""
+
+    attempt: str
+    server: str  # its address
+    source: str  # the SHA-256 of the archive
+    command: dict
+    token: str
+
+
 def main() -> int:
-    """Lay everything out; 0 when it stands."""
+    """Lay everything out for the container that comes next; 0 when it stands."""
     os.umask(0o077)
-    given = {name: os.environ.get(f"HEADWAY_POD_{name}", "") for name in ("ATTEMPT", "SERVER", "SOURCE", "ORDER")}
-    folder, inside = Path(os.environ["HEADWAY_POD_FOLDER"]), Path(os.environ["HEADWAY_POD_INSIDE"])
+    signal.signal(signal.SIGTERM, _end)  # the first process of a container hears no signal by itself
+    folder, inside = Path(os.environ["HEADWAY_POD_FOLDER"]), os.environ.get("HEADWAY_POD_INSIDE", "")
+    mounted = Path(os.environ["HEADWAY_POD_ORDER"])
+
+    def work() -> None:
+        command = (mounted / "command.json").read_text(encoding="utf-8")
+        order = _order(command, (mounted / "token").read_text(encoding="ascii").strip())
+        lay_out(order, folder)
+        for each in Path(__file__).resolve().parent.glob("*.py") if inside else ():
+            shutil.copy(each, Path(inside) / each.name)
+        descriptor = os.open(folder / "token", os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        with os.fdopen(descriptor, "w") as out:
+            out.write(order.token)
+
+    return 0 if is_done(work) else 1
+
+
+def given_order() -> Order | None:
+    """Take the order out of our variables; None where another container has had it."""
+    command, token = os.environ.pop("HEADWAY_POD_COMMAND", ""), os.environ.pop("HEADWAY_POD_TOKEN", "")
+    return _order(command, token) if command else None
+
+
+def is_done(work: Callable[[], None]) -> bool:
+    """Do it; what is in its way is told where the cluster keeps last words."""
     try:
-        lay_out(given, folder, inside)
+        work()
     except Failed as failure:
         tell(dict(zip(("message", "cause", "hint"), failure.args)))  # noqa: B905  # Python 3.9 has no strict
-        return 1
+        return False
     except (OSError, ValueError) as error:
         tell({"message": "the pod could not be laid out", "cause": repr(error)})
-        return 1
-    return 0
+        return False
+    return True
 
 
-def lay_out(given: dict, folder: Path, inside: Path) -> None:
-    """Fetch, prove and unpack the source; then put down what the step's container needs."""
-    order = Path(given["ORDER"])
-    token = (order / "token").read_text(encoding="ascii").strip()
+def _order(command: str, token: str) -> Order:
+    told = (os.environ.get(f"HEADWAY_POD_{name}", "") for name in ("ATTEMPT", "SERVER", "SOURCE"))
+    return Order(*told, json.loads(command), token)
+
+
+def lay_out(order: Order, folder: Path) -> None:
+    """Fetch, prove and unpack the source; then put down what the supervisor needs."""
     for name in _FOLDERS:
         (folder / name).mkdir(exist_ok=True)
-    write_json(folder / "server.json", server_of(given["SERVER"]))
-    server = AttemptServer(folder / "server.json", token, given["ATTEMPT"], f"layout.{uuid.uuid4().hex}")
+    write_json(folder / "server.json", server_of(order.server))
+    server = AttemptServer(folder / "server.json", order.token, order.attempt, f"layout.{uuid.uuid4().hex}")
     packed = folder / "source.tar"
-    _fetch(server, packed, given)
-    command = read_json(order / "command.json")
-    if command is None:
-        raise Failed("the order of the attempt is unreadable", "", "start the job again")
-    limit = int(command["limits"].get("disk_mb") or 0) << 20
+    _fetch(server, packed, order)
+    server.close()
+    limit = int(order.command["limits"].get("disk_mb") or 0) << 20
     with packed.open("rb") as stream:
         archive.unpack(stream, folder / "work", limits=archive.Limits(bytes=limit or 1024 * _GB), links=True)
     packed.unlink()
-    for path in command.get("outputs", ()):
-        (Path(command["cwd"]) / path).parent.mkdir(parents=True, exist_ok=True)
-    for each in Path(__file__).resolve().parent.glob("*.py"):
-        shutil.copy(each, inside / each.name)
-    write_json(folder / "command.json", command)
-    descriptor = os.open(folder / "token", os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with os.fdopen(descriptor, "w") as out:
-        out.write(token)
+    for path in order.command.get("outputs", ()):
+        (Path(order.command["cwd"]) / path).parent.mkdir(parents=True, exist_ok=True)
+    write_json(folder / "command.json", order.command)
 
 
 def server_of(url: str) -> dict:
@@ -86,23 +118,27 @@ def server_of(url: str) -> dict:
     }
 
 
-def _fetch(server: AttemptServer, packed: Path, given: dict) -> None:
+def _fetch(server: AttemptServer, packed: Path, order: Order) -> None:
     try:
         found = patiently(lambda: server.source(packed), time.monotonic() + _PATIENCE)
     except Away as away:
         raise Failed(
-            f"the pod does not reach the server at {given['SERVER']}",
+            f"the pod does not reach the server at {order.server}",
             str(away),
             "set HEADWAY_KUBERNETES_SERVER_URL to an address that pods reach, and let the network policy allow it",
         ) from away
     except (Ended, NotTaken) as refusal:
         raise Failed("the server does not give out the source", str(refusal), "start the job again") from refusal
-    if found != given["SOURCE"]:
+    if found != order.source:
         raise Failed(
             "the source that arrived is not the one that was ordered",
-            f"SHA-256 {found} instead of {given['SOURCE']}",
+            f"SHA-256 {found} instead of {order.source}",
             "something between pod and server changes what passes: look at proxies between them",
         )
+
+
+def _end(*_: object) -> None:
+    sys.exit(143)
 
 
 def tell(record: dict) -> None:

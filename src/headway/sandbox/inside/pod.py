@@ -1,7 +1,8 @@
 """The step's own container: the supervisor beside what brings everything to the server.
 
-Run as `python3 -I -S pod.py` in whatever image the step has. Nothing of the attempt outlives the pod, so it ends
-only when log, outputs and exit record are with the server, or when that has been away for too long.
+Run as `python3 -I -S pod.py` in whatever image the step has; in Headway's own it may fetch the source before. Nothing
+of the attempt outlives the pod, so it ends only when log, outputs and exit record are with the server, or when that has
+been away for too long.
 """
 
 from __future__ import annotations
@@ -10,9 +11,9 @@ import hashlib
 import json
 import os
 import random
+import select
 import signal
 import stat
-import subprocess
 import sys
 import time
 import uuid
@@ -21,7 +22,9 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parent))  # -I leaves it out
 
 import archive  # needs the line above
+import lay_out
 import processes
+import supervisor
 from attempt_server import AttemptServer, Ended, NotTaken, patiently
 from cgroup import own_group
 from durable import read_json, write_json
@@ -42,14 +45,9 @@ _OWN = ("HEADWAY_POD_", "KUBERNETES_")
 class Pod:
     """One attempt in its pod, from the right to run it to the last word about it."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, command: dict, token: str) -> None:
         self._folder = folder
-        command = read_json(folder / "command.json")
-        if command is None:
-            raise RuntimeError("command.json is missing: the first container did not end well")
         self._command = command
-        token = (folder / "token").read_text(encoding="ascii")
-        (folder / "token").unlink()
         who = f"{os.environ.get('HEADWAY_POD_UID', 'pod')}.{uuid.uuid4().hex}"
         # Read once, before the code runs: it can write to the file, and whoever stands there is sent the token.
         server = read_json(folder / "server.json") or {}
@@ -92,16 +90,10 @@ class Pod:
             environment = {**kept, **environment, "PATH": kept.get("PATH", environment["PATH"])}
             self._command["environment"] = environment
             write_json(self._folder / "command.json", self._command)
-        program = str(Path(__file__).resolve().with_name("supervisor.py"))
-        child = subprocess.Popen(
-            [sys.executable, "-I", "-S", program, str(self._folder)],
-            stdin=subprocess.DEVNULL,
-            env={"PATH": os.environ.get("PATH", "")},
-            start_new_session=True,
-        )
+        ended, pid = self._fork_supervisor()
         pause = next_try = 0.0
         is_over = False
-        while child.poll() is None:
+        while not select.select([ended], [], [], _TICK)[0]:
             if not is_over and time.monotonic() >= next_try:
                 try:
                     self._send_log()
@@ -114,8 +106,33 @@ class Pod:
                 except Ended:  # cancelled, or taken for lost: nobody waits for the result
                     is_over = True
                     self._stop()
-            time.sleep(_TICK)
-        return child.returncode
+        os.close(ended)
+        return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+
+    def _fork_supervisor(self) -> tuple[int, int]:
+        """Start the supervisor; the descriptor can be read as soon as it has ended.
+
+        Not as another program: that would begin Python once more, which takes longer than many a step.
+        """
+        ended, alive = os.pipe()
+        pid = os.fork()  # of one thread
+        if pid:
+            os.close(alive)
+            return ended, pid
+        code = 1
+        try:
+            os.setsid()
+            os.close(ended)
+            self._server.close()
+            nothing = os.open(os.devnull, os.O_RDONLY)
+            os.dup2(nothing, 0)
+            os.close(nothing)
+            for name in os.environ.keys() - {"PATH"}:
+                del os.environ[name]
+            code = supervisor.main(self._folder)
+        finally:
+            sys.stderr.flush()
+            os._exit(code)
 
     def _send_log(self) -> bool:
         """Bring the next part of the log; True when there is no more at the moment."""
@@ -243,11 +260,40 @@ def main() -> int:
     """Run the attempt of this pod."""
     os.umask(0o077)
     processes.hide_memory()  # the token is in it, and the code runs as the same user
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(_STOPPED))  # the first process hears no signal by itself
+    folder = Path(os.environ["HEADWAY_POD_FOLDER"])
     try:
-        return Pod(Path(os.environ["HEADWAY_POD_FOLDER"])).run()
-    except (OSError, RuntimeError, Away, NotTaken, Ended) as error:
+        order = lay_out.given_order()
+        if order is None:
+            return Pod(folder, *_laid_out(folder)).run()
+        if not _has_environment(order.command):
+            return _NOT_RUN
+        if not lay_out.is_done(lambda: lay_out.lay_out(order, folder)):
+            return 1
+        return Pod(folder, order.command, order.token).run()
+    except (OSError, RuntimeError, ValueError, Away, NotTaken, Ended) as error:
         tell({"not_run": True, "why": json.dumps(repr(error))[:500]})
         return _NOT_RUN
+
+
+def _has_environment(command: dict) -> bool:
+    """Look for the environment that was there for others; the server has it made anew when it is not."""
+    mark = command.get("stands", "")
+    if not mark or Path(mark).exists():
+        return True
+    why = f"its environment is not in the cache of this node: {Path(mark).parent}; the next attempt makes it"
+    tell({"not_run": True, "why": why})
+    return False
+
+
+def _laid_out(folder: Path) -> tuple[dict, str]:
+    """Take command and token from where the first container has put them."""
+    command = read_json(folder / "command.json")
+    if command is None:
+        raise RuntimeError("command.json is missing: the first container did not end well")
+    token = (folder / "token").read_text(encoding="ascii")
+    (folder / "token").unlink()
+    return command, token
 
 
 if __name__ == "__main__":
