@@ -1,4 +1,4 @@
-"""What grows for ever otherwise: words said long ago, spent tokens, and files that nothing names any more."""
+"""What grows for ever otherwise: words said long ago, spent tokens, old looks at trackers, and files that nothing names any more."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
-from sqlalchemy import ColumnElement, Connection, Table, and_, delete, or_, select
+from sqlalchemy import ColumnElement, Connection, Table, and_, delete, func, not_, or_, select
 
 from headway.app import App
 from headway.blobs.content import content_key
@@ -26,6 +26,7 @@ SAID = timedelta(days=30)  # what was sent to a forge
 STEPS = timedelta(days=90)  # the machine's own steps; what people did is kept for ever
 SPENT = timedelta(days=30)  # tokens that no longer work
 AT_ONCE = 1_000
+LOOKED = timedelta(days=90)  # what a tracker of somebody's own said of a commit that nobody looks at any more
 # A step of the machine: what came of it stands in the job, the run and their reports.
 _STEPS = ("task", "attempt")
 _RUN_STATES = ("RUNNING", "SCHEDULED", "FINISHED", "FAILED", "KILLED")
@@ -33,13 +34,14 @@ _YOUNG = timedelta(hours=6).total_seconds()
 
 
 def trim_rows(app: App) -> dict[str, int]:
-    """Remove old words from and to forges, machine steps and spent tokens, a few at a time; return how many of each."""
+    """Remove what is old and over (words, machine steps, tokens, looks), a few at a time; return how many of each."""
     now = app.clock.now()
     return {
         "inbox": _drop(app, schema.inbox, schema.inbox.c.id, _heard(now - HEARD)),
         "outbox": _drop(app, schema.outbox, schema.outbox.c.coalesce_key, _said(now - SAID)),
         "events": _drop(app, schema.event, schema.event.c.seq, _steps(now - STEPS)),
         "tokens": _drop(app, schema.token, schema.token.c.id, _spent(now - SPENT)),
+        "looks": _drop(app, schema.tracker_look, schema.tracker_look.c.commit, _looked(now - LOOKED)),
     }
 
 
@@ -80,6 +82,14 @@ def _steps(before: datetime) -> ColumnElement[bool]:
 def _spent(before: datetime) -> ColumnElement[bool]:
     row = schema.token.c
     return or_(row.expires_at < before, and_(row.revoked.is_(True), row.created_at < before))
+
+
+def _looked(before: datetime) -> ColumnElement[bool]:
+    """No head any more, and no job waits; a job that was judged by it has the answer in its own result."""
+    row = schema.tracker_look.c
+    last = func.coalesce(row.answered_at, row.tried_at, row.wanted_at)
+    is_waiting = and_(row.wanted_at.is_not(None), row.wanted_at >= before)
+    return and_(row.live.is_(False), not_(is_waiting), or_(last.is_(None), last < before))
 
 
 # --- files ------------------------------------------------------------------------------------------

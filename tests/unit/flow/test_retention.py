@@ -193,11 +193,20 @@ def test_spent_rows_go_and_the_audit_stays(app: App) -> None:
             told = {"forge": "local", "repo_id": "r", "delivery_id": str(number), "body_key": str(number)}
             rest = {"event": "branch_pushed", "body": {}, "received_at": at, "state": state}
             tx.execute(insert(schema.inbox).values(**told, **rest))
-    assert trim_rows(app) == {"inbox": 2, "outbox": 1, "events": 2, "tokens": 1}
+        # What is live, waited for or young stays: only the old head and the one that was never asked about go.
+        looks = (("head", True, old), ("left", False, old), ("never", False, None), ("young", False, now))
+        for commit, live, at in looks:
+            row = {"repo_id": "r", "project": "p", "commit": commit, "tracking": {}, "runs": [], "live": live}
+            tx.execute(insert(schema.tracker_look).values(**row, answered_at=at))
+        row |= {"commit": "waited-for", "wanted_at": now, "answered_at": old}
+        tx.execute(insert(schema.tracker_look).values(**row))
+    assert trim_rows(app) == {"inbox": 2, "outbox": 1, "events": 2, "tokens": 1, "looks": 2}
     with app.database.read() as tx:
         assert set(tx.execute(select(schema.outbox.c.coalesce_key)).scalars()) == {"unsent-old", "sent-new", ALL}
         audit = select(func.count()).where(schema.event.c.at == old, schema.event.c.actor == "ada")
         assert tx.execute(audit.where(schema.event.c.entity.in_(("release", "run")))).scalar_one() == 2
+        left = set(tx.execute(select(schema.tracker_look.c.commit)).scalars())
+        assert left == {"head", "young", "waited-for"}
     assert set(trim_rows(app).values()) == {0}
 
 
