@@ -1,4 +1,4 @@
-"""What grows for ever otherwise: words said long ago, spent tokens, old looks at trackers, and files that nothing names any more."""
+"""What grows for ever otherwise: old words and looks, spent tokens, and files that nothing names any more."""
 
 from __future__ import annotations
 
