@@ -57,10 +57,13 @@ SPREAD := -n $(shell echo $$(($$(nproc 2>/dev/null || echo 2) + 2))) --dist load
 # What .ci/run adds when it makes a target a second time: only what failed.
 AGAIN =
 
-# These have targets of their own below: they start MLflow's server, a hostile world around Headway, or Kubernetes.
-APART := tests/moving tests/flows/test_own_tracker.py tests/hostile tests/kubernetes tests/chaos
+# What is killed, cut off or left alone for a while: these wait more than they work.
+CRASHES := tests/chaos tests/cli/test_outside.py tests/flows/test_github_outage.py tests/unit/engines/test_kubernetes_outages.py
 
-test: setup-dev setup-browser ## every test that needs no cluster and no other server
+# These have targets of their own below: they start MLflow's server, a hostile world around Headway, or Kubernetes.
+APART := tests/moving tests/conformance tests/flows/test_own_tracker.py tests/hostile tests/kubernetes $(CRASHES)
+
+test: setup-dev setup-browser ## every test but those with crashes, a cluster or another server
 	$(BIN)/python -m pytest -q $(SPREAD) $(AGAIN) $(APART:%=--ignore=%)
 
 test-again: setup-dev ## only what failed the last time
@@ -71,7 +74,7 @@ test-postgres: setup-dev ## the store tests on PostgreSQL, installed and started
 
 .PHONY: test-crashes
 test-crashes: setup-dev ## kills, outages, storms and full disks: nothing acknowledged is lost, nothing is done twice
-	$(BIN)/python -m pytest -q -n auto --dist loadfile $(AGAIN) tests/chaos
+	$(BIN)/python -m pytest -q -n auto --dist loadfile $(AGAIN) $(CRASHES)
 
 test-moving: setup-dev ## a real MLflow server moves in, and out again as Parquet
 	$(BIN)/python -m pytest -q $(AGAIN) tests/moving
@@ -110,8 +113,8 @@ test-outage: setup-dev ## real MLflow scripts while their server is away for mor
 	HEADWAY_TEST_OUTAGE=65 $(BIN)/python -m pytest -q --timeout 900 tests/chaos/test_outage.py
 
 .PHONY: test-faults
-test-faults: setup-dev ## every way in which GitHub can fail at every single request: one check, one comment, one deployment
-	HEADWAY_ALL_FAULTS=1 $(BIN)/python -m pytest -q --timeout 900 $(AGAIN) tests/properties/test_github_faults.py
+test-faults: setup-dev ## GitHub fails, and somebody pushes, at every single request: one check, one comment, the commit that was meant
+	HEADWAY_ALL_FAULTS=1 $(BIN)/python -m pytest -q --timeout 900 $(AGAIN) tests/properties/test_github_faults.py tests/flows/test_moved_heads.py
 
 .PHONY: test-webhook-storm
 test-webhook-storm: setup-dev ## 10,000 webhooks, doubled, late and garbled, on a real server while a training runs

@@ -1,4 +1,4 @@
-"""One server for all attacks of a test process; after each file, what must not have happened."""
+"""One server for all attacks of a file; after each file, what must not have happened."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 from attacks.site import Answer, Site
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def _server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     made = Site(tmp_path_factory.mktemp("attacked") / "site")
     yield made

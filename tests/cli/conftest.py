@@ -154,8 +154,8 @@ def lay_repository(terminal: Terminal) -> None:
 
 
 @pytest.fixture(scope="session")
-def headway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Terminal]:
-    """A repository whose main branch is trained (job 1); its server ends with the session."""
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Terminal]:
+    """A repository whose main branch is trained (job 1)."""
     root = tmp_path_factory.mktemp("cli")
     terminal = Terminal(root / "data", root / "tiny")
     lay_repository(terminal)
@@ -164,6 +164,13 @@ def headway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Terminal]:
         yield terminal
     finally:
         terminal.stop_server()
+
+
+@pytest.fixture(scope="module")
+def headway(trained: Terminal) -> Iterator[Terminal]:
+    """The trained repository; its server ends with the file, and the next file's first command starts it again."""
+    yield trained
+    trained.stop_server()
 
 
 @pytest.fixture

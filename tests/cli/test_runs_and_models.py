@@ -14,7 +14,7 @@ import httpx
 import pytest
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def run(headway) -> str:
     return str(headway("jobs", "show", "1", "--json").json["tasks"][0]["run_id"])
 
@@ -52,7 +52,7 @@ def test_runs_are_tagged_exported_and_deleted_only_with_yes(headway, tmp_path, r
     assert doomed not in headway("runs", "list", "-n", "200", "--json").out
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def model(headway, run) -> str:
     """A version whose files a client logged, as MLflow's does it."""
     server = json.loads((headway.data / "server.json").read_bytes())

@@ -35,7 +35,7 @@ from headway.jobs.store import JobStore
 from headway.server import Front, _announce, _listen, _uvicorn_config
 from headway.settings import Settings
 from headway.tracking.writer import Writer
-from headway.worker import Worker
+from headway.worker import BUSY_TICK, Worker
 
 DEADLINE = 120.0
 
@@ -123,7 +123,7 @@ class Stage:
                 return found
             if time.monotonic() > ends:
                 raise AssertionError(f"did not happen in {deadline:.0f} s: {what}; jobs {self.jobs()}")
-            time.sleep(0.05)
+            time.sleep(BUSY_TICK)  # a tick costs as much as the test's own work: the server's pace is enough
 
     def jobs(self, **filters: Any) -> list[Job]:
         with self.app.database.read() as tx:

@@ -26,7 +26,7 @@ from headway.jobs.model import Job
 from headway.jobs.store import JobStore
 from headway.server import read_announcement
 from headway.settings import Settings
-from headway.worker import Worker
+from headway.worker import BUSY_TICK, Worker
 
 DEADLINE = 120.0
 
@@ -50,7 +50,7 @@ class GitHubStage:
             if found:
                 return found
             assert time.monotonic() < ends, f"did not happen: {what}; comments {self.bodies()}"
-            time.sleep(0.05)
+            time.sleep(BUSY_TICK)
 
     def train(self, branch: str, base: float) -> int:
         self.fake.world.commit(branch, {"train.py": train_script(base)})

@@ -1,11 +1,13 @@
 """Somebody pushes at every single request: what runs, is granted, released or approved is the commit that was meant.
 
 Rules 12 to 18 of the forge door. Each command is played once to count the requests that it makes, then once more for
-each of them with a push exactly before it. Nothing is trained: a job that stands queued is all that this needs.
+each of them (every third, but for `make test-faults`) with a push exactly before it. Nothing is trained: a job that
+stands queued is all that this needs.
 """
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
@@ -275,16 +277,20 @@ def _check(
 
 @pytest.mark.parametrize("act", ACTS)
 def test_the_commit_that_was_meant_or_none(
-    theatre: Theatre, act: str, record_property: Callable[[str, object], None]
+    theatre: Theatre, act: str, record_property: Callable[[str, object], None], capsys: pytest.CaptureFixture[str]
 ) -> None:
     theatre.outcomes.clear()
     count = _play(theatre, act, before=None)
     assert theatre.outcomes == {"done": 1}
     assert count >= 2
-    for number in range(1, count + 1):
+    is_thorough = bool(os.environ.get("HEADWAY_ALL_FAULTS"))
+    # Each act begins at another request, and none leaves the first out: there every act can still be refused.
+    numbers = range(1, count + 1) if is_thorough else sorted({1, *range(1 + list(ACTS).index(act) % 3, count + 1, 3)})
+    for number in numbers:
         _play(theatre, act, before=number)
-    assert sum(theatre.outcomes.values()) == count + 1
-    record_property("interleavings", count)
-    # Seen with -rP: how many there were, and how each ended.
-    print(f"{act}: {count} of {count} interleavings hold: {dict(theatre.outcomes)}")  # noqa: T201  # the measurement
+    assert sum(theatre.outcomes.values()) == len(numbers) + 1
+    record_property("interleavings", len(numbers))
+    if is_thorough:
+        with capsys.disabled():
+            print(f"{act}: {count} interleavings hold: {dict(theatre.outcomes)}")  # noqa: T201  # the measurement
     assert theatre.outcomes["refused"] > 0
