@@ -244,6 +244,22 @@ def test_what_somebody_removed_is_made_again(ground: Ground) -> None:
     until(target, lambda now: now.ready and bool(ground.endpoints.pods))
 
 
+def test_what_stands_around_the_pods_is_made_again_too(ground: Ground) -> None:
+    """Service, budget and token: nobody looks at them, so they are brought again from time to time, and by a start."""
+    first = ground.target()
+    first.apply(wanted(ground.route(1)))
+    until(first, lambda now: now.ready)
+    first.close()
+    name = f"headway-{NAME}"
+    around = [("services", name), ("poddisruptionbudgets", name), ("secrets", f"{name}-token")]
+    for plural, each in around:
+        assert ground.api.get(plural, "default", each) is not None, plural
+        ground.api.remove(plural, "default", each)
+    second = ground.target()
+    until(second, lambda _: all(ground.api.get(plural, "default", each) for plural, each in around))
+    until(second, lambda now: now.ready)
+
+
 def test_a_removed_deployment_leaves_nothing_in_the_cluster_and_its_token_ends(ground: Ground) -> None:
     target = ground.target()
     target.apply(wanted(ground.route(1)))

@@ -21,7 +21,7 @@ Key = tuple[str, str, str]  # plural, namespace, name
 
 _KINDS = {
     "jobs": "Job", "pods": "Pod", "secrets": "Secret", "events": "Event", "configmaps": "ConfigMap",
-    "deployments": "Deployment", "services": "Service",
+    "deployments": "Deployment", "services": "Service", "poddisruptionbudgets": "PodDisruptionBudget",
 }  # fmt: skip
 
 

@@ -21,7 +21,7 @@ from headway.engines.kubernetes.documents import job_document, secret_document
 from headway.engines.kubernetes.options import Cache, KubernetesOptions
 from headway.environments.model import EnvKind, EnvSpec
 from headway.projects.model import DeploySpec, Resources
-from headway.serving.kubernetes.objects import service, token_secret, workload
+from headway.serving.kubernetes.objects import budget, service, token_secret, workload
 from headway.serving.kubernetes.options import PodSettings
 from headway.serving.model import Deployment, Route
 
@@ -114,6 +114,7 @@ def generated() -> Iterator[tuple[str, dict[str, Any]]]:
         for name, wanted in (("plain", DEPLOYMENT), ("big", replace(DEPLOYMENT, spec=BIG))):
             yield f"endpoint {name} {kind}", workload(wanted, "jobs", settings)
     yield "service", service(DEPLOYMENT.name, "jobs")
+    yield "budget", budget(DEPLOYMENT.name, "jobs")
     yield "token", token_secret(DEPLOYMENT.name, "jobs", "t")
 
 

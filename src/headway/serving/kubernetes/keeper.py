@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import msgspec
 
-from headway.errors import Conflict, HeadwayError, UsageError
+from headway.errors import Conflict, HeadwayError, NotFound, UsageError
 from headway.ids import new_id
 from headway.kube_errors import refusal
 from headway.logs import logger
@@ -24,6 +24,7 @@ from headway.serving.kubernetes.objects import (
     NAME_LABEL,
     SELECTOR,
     SERVER_MARK,
+    budget,
     digest,
     replicas,
     service,
@@ -47,7 +48,8 @@ _CALM = 3.0
 _IDLE = 30.0  # without a deployment
 _FIRST_PAUSE = 2.0
 _LONGEST_PAUSE = 60.0
-_KINDS = ("Deployment", "Service", "Secret")
+_KINDS = ("Deployment", "Service", "PodDisruptionBudget", "Secret")
+_AGAIN = 300.0  # what we do not look at is brought again after so long: somebody may have taken it away
 _LONGEST_SAID = 500
 _PRUNE_EVERY = 3600.0
 _STARTING = frozenset({"ContainerCreating", "PodInitializing", ""})
@@ -94,6 +96,7 @@ class Keeper:
         self._kube: Kube | None = None
         self._seen: dict[str, ClusterSeen] = {}
         self._troubles: defaultdict[str, _Trouble] = defaultdict(_Trouble)
+        self._brought_at: dict[str, float] = {}
         self._pruned_at = 0.0
         self._wakes = threading.Event()
         self._closed = threading.Event()
@@ -184,6 +187,11 @@ class Keeper:
             trouble.pause = min(trouble.pause * 2, _LONGEST_PAUSE)
             logger().warning("the cluster does not take or show it", what=what, error=trouble.text)
             return False
+        except Exception as error:  # noqa: BLE001  # one deployment that cannot be brought must not hold up all others
+            logger().exception("a deployment in the cluster cannot be cared for", what=what)
+            trouble.text = f"the server stumbled over it: {type(error).__name__}; its log says more"
+            trouble.next_at = time.monotonic() + _LONGEST_PAUSE
+            return False
         self._troubles.pop(what, None)
         return True
 
@@ -201,21 +209,31 @@ class Keeper:
             kept = Kept()
         if wanted is None:
             return
+        objects = (
+            service(wanted.name, namespace, self.settings.service_port),
+            workload(wanted, namespace, self.settings, server=self._server()),
+        )
+        mark, brought_at = digest(objects), self._brought_at.get(place.name)
+        if kept.applied == mark and brought_at is not None and time.monotonic() - brought_at < _AGAIN:
+            return
         if not kept.applied:
             self._check_owner(wanted.name, namespace)
-        if not kept.has_token:
-            _keep(place, replace(kept, namespace=namespace))  # first: what is made must be found again
-            self.cluster().apply(token_secret(wanted.name, namespace, self._tokens.mint(wanted.name)))
-            kept = _keep(place, replace(kept, namespace=namespace, has_token=True))
-        entrance = service(wanted.name, namespace, self.settings.service_port)
-        objects = (entrance, workload(wanted, namespace, self.settings, server=self._server()))
-        mark = digest(objects)
-        if kept.applied == mark:
-            return
-        made = self.cluster().apply(objects[0])
+        cluster, token = self.cluster(), f"{slug(wanted.name)}-token"
+        if not kept.has_token or cluster.patch("Secret", token, {}, namespace=namespace) is None:
+            kept = self._bring_token(place, kept, namespace)
+        made = cluster.apply(objects[0])
         kept = _keep(place, replace(kept, address=_address(made, self.settings.service_port)))
-        self.cluster().apply(objects[1])
-        _keep(place, replace(kept, applied=mark))
+        if kept.applied != mark:  # otherwise it is looked at, and stays as somebody has scaled it
+            cluster.apply(objects[1])
+            _keep(place, replace(kept, applied=mark))
+        with contextlib.suppress(NotFound):  # Kubernetes before 1.21 knows no such object
+            cluster.apply(budget(wanted.name, namespace))
+        self._brought_at[place.name] = time.monotonic()
+
+    def _bring_token(self, place: PodFolder, kept: Kept, namespace: str) -> Kept:
+        kept = _keep(place, replace(kept, namespace=namespace))  # first: what is made must be found again
+        self.cluster().apply(token_secret(place.name, namespace, self._tokens.mint(place.name)))
+        return _keep(place, replace(kept, has_token=True))
 
     def _check_owner(self, name: str, namespace: str) -> None:
         """Leave alone what another server has made here under the same name.
@@ -248,6 +266,7 @@ class Keeper:
             # Background: the pods drain by themselves, and nobody waits for them here.
             self.cluster().delete(kind, name, namespace=namespace, policy="Background")
         self._seen.pop(place.name, None)
+        self._brought_at.pop(place.name, None)
         for file in ("cluster.json", "seen.json"):
             (place.folder / file).unlink(missing_ok=True)
         place.forget_pods(frozenset())

@@ -1,4 +1,4 @@
-"""The objects of an endpoint: Deployment, Service, and the Secret with the token of its pods; pure.
+"""The objects of an endpoint: Deployment, Service, budget, and the Secret with the token of its pods; pure.
 
 Every pod keeps to the restricted profile of pod security, every field of it (a test looks).
 """
@@ -71,6 +71,16 @@ def service(name: str, namespace: str, port: int = PORT) -> Document:
             "selector": {NAME_LABEL: slug(name)},
             "ports": [{"name": "http", "port": port, "targetPort": "http", "protocol": "TCP"}],
         },
+    }
+
+
+def budget(name: str, namespace: str) -> Document:
+    """Return what keeps a drain from taking the next pod before the last one's successor answers; one alone may go."""
+    return {
+        "apiVersion": "policy/v1",
+        "kind": "PodDisruptionBudget",
+        "metadata": _metadata(name, namespace, slug(name)),
+        "spec": {"maxUnavailable": 1, "selector": {"matchLabels": {NAME_LABEL: slug(name)}}},
     }
 
 

@@ -18,6 +18,7 @@ RIGHTS: tuple[tuple[str, str, tuple[str, ...]], ...] = (
     ("Service", "", ("create", "patch", "delete")),
     ("Secret", "", ("create", "patch", "delete")),
     ("Pod", "", ("list",)),
+    ("PodDisruptionBudget", "", ("create", "patch", "delete")),
 )
 
 
