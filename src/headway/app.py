@@ -48,6 +48,7 @@ class App:
     forges: Mapping[str, Forge]
     github: GitHubForge | None = None  # the same as in `forges`, for the questions that only GitHub has
     targets: Mapping[str, Target]
+    nudge: Callable[[], None] = lambda: None  # has the worker look now; in the server alone it does something
 
     @property
     def data(self) -> Path:
@@ -134,7 +135,7 @@ def open_app(settings: Settings, *, runs_attempts: bool = False) -> App:
         clock=clock,
         database=database,
         authenticator=Authenticator(database, clock, mode=_auth_mode(settings.auth)),
-        artifacts=FolderStore(data / "artifacts"),
+        artifacts=FolderStore(data / "artifacts", is_journaled=True),
         contents=FolderStore(data / "contents"),
         builder=UvBuilder(data / "environments", sealing=sealing),
         builders=_builders(settings),

@@ -10,3 +10,16 @@ class TestFolderStore(BlobContract):
     @pytest.fixture
     def store(self, tmp_path: Path) -> FolderStore:
         return FolderStore(tmp_path / "blobs")
+
+
+class TestJournaledFolderStore(BlobContract):
+    @pytest.fixture
+    def store(self, tmp_path: Path) -> FolderStore:
+        return FolderStore(tmp_path / "blobs", is_journaled=True)
+
+
+class TestFolderStoreBesideAJournal(BlobContract):
+    @pytest.fixture
+    def store(self, tmp_path: Path) -> FolderStore:
+        FolderStore(tmp_path / "blobs", is_journaled=True)
+        return FolderStore(tmp_path / "blobs")

@@ -26,6 +26,9 @@ class MemoryStore:
         self.blobs[key] = data
         return hashlib.sha256(data).hexdigest()
 
+    def save(self, key: str, chunks: Iterable[bytes]) -> None:
+        self.put(key, chunks)
+
     def open(self, key: str, offset: int = 0) -> BinaryIO:
         checked_key(key)
         if key not in self.blobs:

@@ -20,7 +20,8 @@ FOLDERS = ("artifacts", "contents")
 PRIVATE = ("admin-token",)
 # The database gets its name last: a copy that was interrupted has none, and is no backup.
 _UNFINISHED = f".unfinished-{DATABASE_NAME}"
-_INCOMING = "#incoming"  # where a folder store writes what is not complete
+# A folder store's own: what is not complete, and the journal of files that stand at their places already.
+_OWN = frozenset({"#incoming", "#journal"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,10 +98,10 @@ def _copy_database(source: Path, target: Path) -> None:
 def _copy_files(source: Path, target: Path) -> None:
     for name in FOLDERS:
         for folder, folders, files in os.walk(source / name):
-            folders[:] = [each for each in folders if each != _INCOMING]
+            folders[:] = [each for each in folders if each not in _OWN]
             there = target / Path(folder).relative_to(source)
             there.mkdir(mode=0o700, parents=True, exist_ok=True)
-            for file in files:
+            for file in set(files) - _OWN:
                 # Removed since it was listed: then it was removed from the database as well.
                 with contextlib.suppress(FileNotFoundError):
                     shutil.copy2(Path(folder) / file, there / file)

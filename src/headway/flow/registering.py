@@ -97,7 +97,7 @@ def _from_outputs(app: App, job: Job, plan: Plan) -> ModelSource | None:
 
 def _copy(app: App, output: OutputFile, key: str) -> None:
     with app.contents.open(content_key(output.digest)) as stream:
-        app.artifacts.put(key, iter(lambda: stream.read(CHUNK), b""))
+        app.artifacts.save(key, iter(lambda: stream.read(CHUNK), b""))
 
 
 def model_folder(app: App, version: ModelVersion) -> Path:

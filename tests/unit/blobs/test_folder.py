@@ -11,7 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from headway.blobs import folder
+from headway.blobs import tree
 from headway.blobs.folder import FolderStore
 from headway.errors import Conflict, HeadwayError, NotFound, StorageFull
 
@@ -207,7 +207,7 @@ def test_no_key_reaches_outside_whatever_it_is_made_of(store: FolderStore, canar
 def test_where_there_are_no_nameless_files_a_named_one_is_moved(
     store: FolderStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(folder, "_NAMELESS", os.O_WRONLY | os.O_CLOEXEC)  # as on macOS: opens the folder itself
+    monkeypatch.setattr(tree, "_NAMELESS", os.O_WRONLY | os.O_CLOEXEC)  # as on macOS: opens the folder itself
     store.put("a/b", [b"one"])
     store.put("a/b", [b"two"])
     with store.open("a/b") as stream:

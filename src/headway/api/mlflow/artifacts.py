@@ -287,7 +287,7 @@ async def _upload_to_run(call: StreamCall) -> None:
         with call.database.read() as tx:
             key = joined_key(_run_root(tx, run_id)[1], path)
             check_may_write(tx, call.principal, key)
-        call.blobs.put(key, [body])
+        call.blobs.save(key, [body])
 
     await off_loop(store)
     await send_json(call, {})

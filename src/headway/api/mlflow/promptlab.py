@@ -77,7 +77,7 @@ async def _serve(call: StreamCall) -> None:
     status = RunStatus.FAILED
     try:
         if key:
-            await off_loop(lambda: call.blobs.put(key, [_table(tried)]))
+            await off_loop(lambda: call.blobs.save(key, [_table(tried)]))
         status = RunStatus.FINISHED
     finally:
         document = await call.writer.run(lambda store: _ended(store, run_id, status))

@@ -106,24 +106,24 @@ async def take_upload(call: StreamCall, store: BlobStore, key: Callable[[], str]
     first, is_more = await _block(call)
     loop = asyncio.get_running_loop()
 
-    def blocks() -> Generator[bytes, None, None]:
+    def pieces() -> Generator[bytes, None, None]:
         block, more = first, is_more
         while more:
             # Received while the block before it is written.
             following = asyncio.run_coroutine_threadsafe(_block(call), loop)
             try:
-                yield block
+                yield from block
             except GeneratorExit:  # the disk is full: nobody reads on, so that the answer can be sent
                 following.cancel()
                 raise
             block, more = following.result()
-        yield block
+        yield from block
         if is_more:
             key()
 
     def stored() -> None:
-        with contextlib.closing(blocks()) as each:
-            store.put(key(), each)
+        with contextlib.closing(pieces()) as each:
+            store.save(key(), each)
 
     await loop.run_in_executor(_uploads, stored)
 
@@ -134,8 +134,8 @@ async def take_small_body(call: StreamCall, most: int) -> bytes | None:
     size, is_more = 0, True
     while is_more:
         block, is_more = await _block(call)
-        parts.append(block)
-        size += len(block)
+        parts += block
+        size += sum(map(len, block))
         if size > most:
             return None
     return b"".join(parts)
@@ -169,8 +169,8 @@ async def send_file(call: StreamCall, store: BlobStore, key: str) -> None:
         stream.close()
 
 
-async def _block(call: StreamCall) -> tuple[bytes, bool]:
-    """Gather about a megabyte of the request's body, and whether more follows."""
+async def _block(call: StreamCall) -> tuple[list[bytes], bool]:
+    """Gather about a megabyte of the request's body, as it came in, and whether more follows."""
     parts: list[bytes] = []
     size = 0
     try:
@@ -182,10 +182,10 @@ async def _block(call: StreamCall) -> tuple[bytes, bool]:
                 parts.append(message.get("body", b""))
                 size += len(parts[-1])
                 if not message.get("more_body", False):
-                    return b"".join(parts), False
+                    return parts, False
     except TimeoutError:
         raise _broken_off() from None
-    return b"".join(parts), True
+    return parts, True
 
 
 def _broken_off() -> ClientGone:
