@@ -12,6 +12,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
@@ -137,7 +138,7 @@ def serve(
         worker = worker or WorkerChild(settings)
         if not settings.database:
             worker.start()
-        app = open_app(settings)
+        app = replace(open_app(settings), nudge=worker.nudge)
         writer = Writer(app.database, on_replaced=_stop)
         writer.start()
         worker.start()  # on a database of its own server only: now we know that we are that

@@ -28,14 +28,15 @@ IDLE_TICK = 0.5
 class Worker:
     """Runs every loop of the flow in turn; what takes long goes to the background, once at a time."""
 
-    def __init__(self, app: App) -> None:
-        """Start with nothing in hand: everything is read from the database."""
+    def __init__(self, app: App, wake: threading.Event | None = None) -> None:
+        """Start with nothing in hand: everything is read from the database; `wake` has it look at once."""
         self.app = app
+        self.wake = wake or threading.Event()
         self.upkeep = Upkeep()
         self.triggers = Triggers()
         # Threads of their own for what may take long: however slow a forge, a tracker or a purge is, trainings are
         # prepared and judged meanwhile, and a canary is looked at.
-        self.background = Background(threads=4)
+        self.background = Background(threads=4, on_done=self.wake.set)  # a step's end lets the next one begin
         self.releases = Background(threads=3)
         self.forges = Background(threads=4)
         self.peers = Background(threads=2)
@@ -66,8 +67,9 @@ class Worker:
         """Tick until told to stop."""
         soon = (self.background, self.releases, self.forges)  # what they come to is acted on at once
         while not stop.is_set():
+            self.wake.clear()
             is_busy = self.tick() or any(each.is_busy for each in soon)
-            stop.wait(BUSY_TICK if is_busy else IDLE_TICK)
+            self.wake.wait(BUSY_TICK if is_busy else IDLE_TICK)
         self.close()
 
     def close(self) -> None:
@@ -80,21 +82,22 @@ def main() -> None:
     """Run as the server's child, with a pipe from it as standard input; ends when the server is gone."""
     configure(process="worker")
     settings = Settings.from_environment()
-    stop = threading.Event()
+    stop, wake = threading.Event(), threading.Event()
 
     def end(_signal: int, _frame: FrameType | None) -> None:
         stop.set()
+        wake.set()
 
     signal.signal(signal.SIGTERM, end)
     signal.signal(signal.SIGINT, end)
-    threading.Thread(target=_end_with_server, daemon=True).start()
+    threading.Thread(target=_hear_server, args=(wake,), daemon=True).start()
     settings.data.mkdir(mode=0o700, parents=True, exist_ok=True)
     with (settings.data / "worker.lock").open("w") as lock:
         if not _wait_for(lock.fileno(), stop):
             return
         app = open_app(settings, runs_attempts=True)
         logger().info("worker ready", adopted=run_jobs.adopt(app), data=str(Path(settings.data)))
-        Worker(app).run(stop)
+        Worker(app, wake).run(stop)
         app.close()
 
 
@@ -110,11 +113,12 @@ def _wait_for(lock: int, stop: threading.Event) -> bool:
     return False
 
 
-def _end_with_server() -> None:
-    # The pipe closes with the server however it died, also while we were starting: its process id could not tell.
+def _hear_server(wake: threading.Event) -> None:
+    # What comes is a nudge. The end of the pipe says that the server is gone, however it died, also while we were
+    # starting: its process id could not tell.
     with contextlib.suppress(OSError):
         while os.read(0, 1024):
-            pass
+            wake.set()
     # At once: everything is safe to leave at any point, and the next worker waits for our lock.
     os._exit(0)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import subprocess
 import sys
@@ -29,6 +30,14 @@ class WorkerChild:
         if not self._thread.is_alive() and not self._stopping.is_set():
             self._thread.start()
 
+    def nudge(self) -> None:
+        """Let the child look now instead of at its next tick: something came in that it waits for."""
+        process = self._process
+        if process is not None and process.stdin is not None:
+            # A pipe that is full holds nudges enough; one that is broken belongs to a child that begins anew.
+            with contextlib.suppress(OSError, ValueError):
+                os.write(process.stdin.fileno(), b".")
+
     def stop(self) -> None:
         """End the child; attempts and endpoints are detached and live on."""
         self._stopping.set()
@@ -44,6 +53,8 @@ class WorkerChild:
             command = [sys.executable, "-m", "headway.worker"]
             began = time.monotonic()
             self._process = subprocess.Popen(command, env=environment, stdin=subprocess.PIPE)
+            if self._process.stdin is not None:
+                os.set_blocking(self._process.stdin.fileno(), False)
             code = self._process.wait()
             if not self._stopping.is_set():
                 logger().warning("worker ended and is started again", exit_code=code)

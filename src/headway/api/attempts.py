@@ -85,6 +85,7 @@ def ended(call: Call) -> Any:
     """Write down how the attempt ended, durably: the last thing that it says."""
     delivered = _delivered(call)
     delivered.finish(call.body(ExitRecord), uid=_uid(call))
+    call.app.nudge()
     return _now(delivered)
 
 

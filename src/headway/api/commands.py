@@ -65,7 +65,9 @@ def give(call: Call) -> Any:
         dry_run=parsed.dry_run,
     )
     with call.app.database.write() as tx:
-        return CommandStore(tx).add(command)
+        kept = CommandStore(tx).add(command)
+    call.app.nudge()
+    return kept
 
 
 def _only(text: str, words: Mapping[str, str]) -> ParsedCommand:

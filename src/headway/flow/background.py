@@ -13,8 +13,9 @@ from headway.logs import logger
 class Background:
     """Threads for builds, collections and evaluations; holds no state that a crash could lose."""
 
-    def __init__(self, *, threads: int) -> None:
-        """Start with idle threads."""
+    def __init__(self, *, threads: int, on_done: Callable[[], None] = lambda: None) -> None:
+        """Start with idle threads; `on_done` is called whenever something has been done."""
+        self._on_done = on_done
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="background")
         self._busy: set[str] = set()
         self._last: dict[str, float] = {}
@@ -74,3 +75,4 @@ class Background:
         finally:
             with self._lock:
                 self._busy.discard(name)
+            self._on_done()

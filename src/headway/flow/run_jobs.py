@@ -175,6 +175,7 @@ def _advance(app: App, job: Job, background: Background, *, free: int) -> int:
     elif _can_open(tasks):
         with app.database.write() as tx:
             advance.open_tasks(tx, tasks, now)
+            tasks = JobStore(tx).tasks(job.id)  # what has just become ready is prepared now
     for task in tasks:
         if task.state is TaskState.READY and job.desired != "cancel" and _is_due(task, now):
             if taken < free:

@@ -79,6 +79,7 @@ def give(visit: Visit) -> Response:
         )
     with visit.app.database.write() as tx:
         kept = [CommandStore(tx).add(command) for command in commands]
+    visit.app.nudge()
     if change is not None:
         return visit.go(f"/changes/{repo.id}/{change}#commands")
     return visit.go(f"/commands/{kept[-1].id}")

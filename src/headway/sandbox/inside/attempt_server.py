@@ -98,7 +98,7 @@ class AttemptServer:
         said = "; ".join(str(body[name]) for name in ("message", "cause", "hint") if body.get(name)) or f"HTTP {status}"
         if status in (401, 403, 409, 410):
             raise Ended(said)
-        if status >= 500:
+        if status >= 500 or status in (408, 425, 429):
             raise Away(said)  # it is being mended, or written to: the same may succeed later
         raise NotTaken(said)
 
