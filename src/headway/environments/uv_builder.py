@@ -127,6 +127,11 @@ class UvBuilder:
         kept = frozenset(keep)
         return sum(prune_shelf(shelf, kept, variables=self._variables(shelf)) for shelf in self._shelves.values())
 
+    def note_use(self, digest: str) -> None:
+        """Remember that an environment is wanted still, on whichever shelf it stands."""
+        for shelf in self._shelves.values():
+            shelf.note_use(digest)
+
     def drop_unused(self, tier: Tier, *, days: float) -> int:
         """Remove environments of one tier that nobody has wanted for so long; return the bytes freed."""
         shelf = self._shelves[tier]

@@ -186,6 +186,11 @@ def test_a_job_that_ended_before_its_pod_began_is_lost_and_one_that_is_held_back
     assert "suspended" in held.why
 
 
+def test_a_pod_of_one_container_says_that_it_fetches_the_source() -> None:
+    found = judged(pod(containerStatuses=step(running={"startedAt": ago(1)})))
+    assert found == Waits(why="its pod fetches the source")
+
+
 def test_a_sidecar_that_the_cluster_adds_is_no_first_container() -> None:
     found = pod(initContainerStatuses=init("istio-proxy", exitCode=137))
     found["spec"]["initContainers"] = [{"name": "istio-proxy", "restartPolicy": "Always"}]

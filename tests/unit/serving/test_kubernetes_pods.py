@@ -2,20 +2,29 @@
 
 from __future__ import annotations
 
+import json
+import os
+import time
 from pathlib import Path
+from typing import cast
 
 import pytest
 
+from headway.environments.model import Tier
+from headway.environments.shelf import Shelf
 from headway.errors import Unreachable, UsageError
 from headway.serving.kubernetes.exchange import PodReport
+from headway.serving.kubernetes.fetch import Fetcher, Place
 from headway.serving.kubernetes.keeper import pod_seen, workload_trouble
 from headway.serving.kubernetes.objects import slug
 from headway.serving.kubernetes.picture import ClusterSeen, PodSeen, picture
 from headway.serving.kubernetes.pods import Heard, PodFolder
 from headway.serving.kubernetes.ship import LogShip, PredictionShip, read_plain
-from headway.serving.model import Observed, VersionCounters
+from headway.serving.kubernetes.upstream import Upstream
+from headway.serving.model import Observed, Route, VersionCounters
 from serving.models import deployment, route
 
+DIGEST = "d" * 64
 WANTED = deployment(route(1, 90, Path("/a")), route(2, 10, Path("/b")), revision=3)
 
 
@@ -281,3 +290,23 @@ def test_pods_that_have_gone_keep_their_last_words_for_a_while(tmp_path: Path) -
     assert len(list(server.place.folder.glob("pods/*"))) == 10
     with pytest.raises(UsageError):
         server.place.append_log("../x", 0, b"x")
+
+
+def test_an_environment_that_an_endpoint_runs_in_stays_wanted(tmp_path: Path) -> None:
+    """In a cache that steps share, what nobody has wanted for 60 days goes; an endpoint lives longer."""
+    place = Place(models=tmp_path / "models", environments=tmp_path / "environments", private=tmp_path / "private")
+    (place.models / DIGEST).mkdir(parents=True)
+    env = Shelf(place.environments, Tier.MAIN).path(DIGEST)
+    (env / "bin").mkdir(parents=True)
+    (env / "bin" / "python").touch()
+    marker = env / "headway.json"
+    marker.write_text(json.dumps({"digest": DIGEST, "seconds": 1.0, "packages": {}}))
+    os.utime(marker, (0, 0))
+    fetcher = Fetcher(cast(Upstream, None), place, print)
+    route = Route(model="m", version=1, weight=100, source="", digest=DIGEST, env_path=str(env))
+    fetcher.want([route])
+    deadline = time.monotonic() + 60
+    while fetcher.here(route) is None or marker.stat().st_mtime == 0:
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    fetcher.close()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import posixpath
 import re
 from typing import Any
 
@@ -12,10 +11,10 @@ import msgspec
 
 from headway.engines.base import AttemptSpec
 from headway.engines.kubernetes.options import ATTEMPT, ENVIRONMENTS, INSIDE, ORDER, KubernetesOptions
+from headway.engines.kubernetes.placing import accelerator_count, accelerator_nodes, cache_volume
 from headway.engines.kubernetes.pod_order import pod_command
 from headway.engines.kubernetes.standing import Place
 from headway.environments.model import EnvKind, Tier
-from headway.errors import UsageError
 
 Document = dict[str, Any]
 
@@ -158,7 +157,7 @@ def _pod(
         pod["imagePullSecrets"] = [{"name": options.pull_secret}]
     if options.runtime_class:
         pod["runtimeClassName"] = options.runtime_class
-    nodes = options.node_selector | _accelerator_nodes(spec, options)
+    nodes = options.node_selector | accelerator_nodes(spec.resources.accelerators, options.accelerators)
     if nodes:
         pod["nodeSelector"] = nodes
     return pod
@@ -275,21 +274,15 @@ def _volumes(
     if spec.image:
         volumes.append({"name": "inside", "emptyDir": {"sizeLimit": "16Mi"}})
     if environment_place(spec, options.namespace):
-        volumes.append({"name": "environments", **_cache(options)})
+        volumes.append(
+            {"name": "environments", **cache_volume(claim=options.cache.claim, host_path=options.cache.host_path)}
+        )
     if makes_environment:
         volumes.append({"name": "scratch", "emptyDir": {}})
     for number, each in enumerate(spec.volumes):
         claim = {"claimName": each.claim, "readOnly": each.read_only}
         volumes.append({"name": f"volume-{number}", "persistentVolumeClaim": claim})
     return volumes
-
-
-def _cache(options: KubernetesOptions) -> Document:
-    if options.cache.claim:
-        return {"persistentVolumeClaim": {"claimName": options.cache.claim}}
-    if options.cache.host_path:
-        return {"hostPath": {"path": posixpath.normpath(options.cache.host_path), "type": "Directory"}}
-    return {"emptyDir": {}}
 
 
 def _resources(spec: AttemptSpec, options: KubernetesOptions) -> Document:
@@ -302,8 +295,8 @@ def _resources(spec: AttemptSpec, options: KubernetesOptions) -> Document:
         requests["memory"] = limits["memory"] = f"{memory + options.overhead_memory_mb}Mi"
     if resources.cpus:
         requests["cpu"] = limits["cpu"] = f"{max(1, round(resources.cpus * 1000))}m"
-    if resources.accelerators:
-        limits[options.accelerator_resource] = str(_accelerators(resources.accelerators)[1])
+    if count := accelerator_count(resources.accelerators):
+        limits[options.accelerator_resource] = count
     return {key: value for key, value in (("requests", requests), ("limits", limits)) if value}
 
 
@@ -311,28 +304,6 @@ def _small(spec: AttemptSpec) -> Document:
     cpus = max(1.0, spec.resources.cpus or 1.0)
     limits = {"cpu": f"{round(cpus * 1000)}m", "memory": "1Gi"}
     return {"requests": {"cpu": "100m", "memory": "128Mi"}, "limits": limits}
-
-
-def _accelerators(text: str) -> tuple[str, int]:
-    name, _, count = text.partition(":")
-    if count and not count.isdigit():
-        raise UsageError(f"accelerators: {text!r} names no number", hint="write NAME:NUMBER, such as H100:1")
-    return name, int(count or 1)
-
-
-def _accelerator_nodes(spec: AttemptSpec, options: KubernetesOptions) -> dict[str, str]:
-    if not spec.resources.accelerators or not options.accelerators:
-        return {}
-    name, _ = _accelerators(spec.resources.accelerators)
-    if name not in options.accelerators:
-        raise UsageError(
-            f"this cluster has no accelerators called {name!r}",
-            cause=f"the operator names: {', '.join(sorted(options.accelerators))}",
-            hint="use one of these in `resources: {accelerators: ...}`, or have it added to "
-            "HEADWAY_KUBERNETES_ACCELERATORS",
-        )
-    label, _, value = options.accelerators[name].partition("=")
-    return {label: value}
 
 
 def _env(values: dict[str, str]) -> list[Document]:

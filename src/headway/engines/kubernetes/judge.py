@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from headway.engines.base import Exited, Lost
-from headway.engines.kubernetes.documents import ENVIRONMENT
+from headway.engines.kubernetes.documents import ENVIRONMENT, STEP
 from headway.engines.kubernetes.ends import (
     NOT_STARTED,
     end_of_layout,
@@ -22,6 +22,7 @@ from headway.engines.kubernetes.reading import (
     Document,
     condition,
     init_statuses,
+    is_running,
     job_failure,
     latest_event,
     seconds_of,
@@ -173,6 +174,8 @@ def _preparing(pod: Document, facts: Facts, age: float) -> Waits:
         if (status.get("state") or {}).get("running"):
             is_environment = status.get("name") == ENVIRONMENT
             return Waits(why="its pod makes the environment" if is_environment else "its pod fetches the source")
+    if is_running(pod, STEP):
+        return Waits(why="its pod fetches the source")  # by itself: its environment stands, or it needs none
     if age < _MOUNT_PATIENCE:
         return Waits()
     said = latest_event(facts.events, "FailedMount", "FailedAttachVolume")

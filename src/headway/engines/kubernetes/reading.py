@@ -41,6 +41,12 @@ def terminated(pod: Document, name: str) -> Document | None:
     return None
 
 
+def is_running(pod: Document, name: str) -> bool:
+    """Return whether a container runs."""
+    found = (pod.get("status") or {}).get("containerStatuses") or ()
+    return any(each.get("name") == name and (each.get("state") or {}).get("running") for each in found)
+
+
 def waiting(pod: Document) -> tuple[str, str, str] | None:
     """Return reason, message and image of a container that waits for more than its turn."""
     for each in [*init_statuses(pod), *((pod.get("status") or {}).get("containerStatuses") or ())]:

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 _LIMITS = Limits(bytes=64 << 30, entries=100_000)
 _FIRST_RETRY = 2.0
 _LAST_RETRY = 300.0
+_NOTE_EVERY = 3600.0  # in a cache that steps share, what nobody has wanted for 60 days goes
 _KEPT_UNUSED = 600.0  # seconds that files of a version stay after nobody wants it any more
 
 
@@ -62,6 +63,7 @@ class Fetcher:
         self._tries: dict[tuple[str, str], _Try] = {}
         self._wanted: tuple[Route, ...] = ()
         self._unused: dict[str, float] = {}
+        self._noted_at: float | None = None
         self._changed = threading.Event()
         self._closed = threading.Event()
         self._thread = threading.Thread(target=self._run, name="fetch", daemon=True)
@@ -100,6 +102,7 @@ class Fetcher:
                 if _key(route) not in self._ready and time.monotonic() >= one.next_at:
                     self._bring(route, one)
             self._tidy()
+            self._note_use()
             self._changed.wait(1.0)
 
     def _bring(self, route: Route, one: _Try) -> None:
@@ -158,6 +161,15 @@ class Fetcher:
         folder.mkdir(parents=True, exist_ok=True)
         built = self._builder.build(order.spec, folder, Tier(order.tier), _LineLog(self._log))
         return Path(built.path)
+
+    def _note_use(self) -> None:
+        """Tell the cache that what runs here is wanted: an endpoint lives longer than any step."""
+        now = time.monotonic()
+        if self._noted_at is not None and now - self._noted_at < _NOTE_EVERY:
+            return
+        self._noted_at = now
+        for digest in {Path(route.env_path).name for route in self._ready.values()}:
+            self._builder.note_use(digest)
 
     def _tidy(self) -> None:
         """Remove the files of models that nobody has wanted for a while; a rollback soon after finds them."""

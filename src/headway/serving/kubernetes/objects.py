@@ -10,6 +10,7 @@ import json
 import re
 from typing import TYPE_CHECKING, Any
 
+from headway.engines.kubernetes.placing import accelerator_count, accelerator_nodes, cache_volume
 from headway.serving.kubernetes.exchange import ENDPOINT, ENVIRONMENTS, MODELS, PORT, TOKEN
 from headway.serving.release import STAGING
 
@@ -117,6 +118,12 @@ def _metadata(name: str, namespace: str, object_name: str) -> Document:
     }
 
 
+def _cache(cache: str) -> Document:
+    kind, _, where = cache.partition(":")
+    is_host = kind == "host"
+    return cache_volume(claim="" if is_host else where, host_path=where if is_host else "", limit="20Gi")
+
+
 def _pod(wanted: Deployment, settings: PodSettings) -> Document:
     pod: Document = {
         "automountServiceAccountToken": False,
@@ -149,21 +156,10 @@ def _pod(wanted: Deployment, settings: PodSettings) -> Document:
         pod["imagePullSecrets"] = [{"name": settings.pull_secret}]
     if settings.runtime_class:
         pod["runtimeClassName"] = settings.runtime_class
-    kind = (wanted.spec.resources.accelerators or "").partition(":")[0]
-    label, is_labelled, value = settings.accelerators.get(kind, "").partition("=")
-    selector = settings.node_selector | ({label: value} if is_labelled else {})
+    selector = settings.node_selector | accelerator_nodes(wanted.spec.resources.accelerators, settings.accelerators)
     if selector:
         pod["nodeSelector"] = selector
     return pod
-
-
-def _cache(cache: str) -> Document:
-    kind, _, where = cache.partition(":")
-    if kind == "claim":
-        return {"persistentVolumeClaim": {"claimName": where}}
-    if kind == "host":
-        return {"hostPath": {"path": where, "type": "DirectoryOrCreate"}}
-    return {"emptyDir": {"sizeLimit": "20Gi"}}
 
 
 def _front(wanted: Deployment, settings: PodSettings) -> Document:
@@ -240,8 +236,8 @@ def _resources(wanted: Deployment, settings: PodSettings) -> Document:
         "requests": {"cpu": cpu, "memory": f"{memory + 256}Mi"},
         "limits": {"memory": f"{memory * _VERSIONS + 512}Mi" if memory else "4Gi"},
     }
-    if asked.accelerators:
-        found["limits"][settings.accelerator_resource] = asked.accelerators.partition(":")[2] or "1"
+    if count := accelerator_count(asked.accelerators):
+        found["limits"][settings.accelerator_resource] = count
     return found
 
 
