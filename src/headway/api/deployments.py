@@ -8,6 +8,7 @@ from headway.api.answers import Call
 from headway.auth.visible import repos_in_sight
 from headway.db import schema
 from headway.errors import NotFound
+from headway.flow.endpoint_removal import remove_endpoint
 from headway.flow.why import trace
 from headway.serving.store import DeploymentStore, ReleaseStore
 
@@ -31,6 +32,11 @@ def show(call: Call) -> Any:
             schema.release.c.environment == environment,
         )
     return {"deployment": kept, "releases": releases}
+
+
+def remove(call: Call) -> Any:
+    """Stop a deployment and forget it; its releases and its prediction log stay."""
+    return remove_endpoint(call.app, call.path["name"], actor=call.principal.user)
 
 
 def logs(call: Call) -> Any:

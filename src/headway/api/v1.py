@@ -55,6 +55,7 @@ _TABLE: tuple[tuple[str, str, Role, Handler], ...] = (
     ("POST", "/models/{model}/aliases", Role.MAINTAINER, models.set_alias),
     ("GET", "/deployments", Role.VIEWER, deployments.list_deployments),
     ("GET", "/deployments/{name}", Role.VIEWER, deployments.show),
+    ("DELETE", "/deployments/{name}", Role.MAINTAINER, deployments.remove),
     ("GET", "/deployments/{name}/logs", Role.VIEWER, deployments.logs),
     ("GET", "/releases", Role.VIEWER, deployments.releases),
     ("GET", "/releases/{release}", Role.VIEWER, deployments.release),

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from headway.cli.client import connect
-from headway.cli.options import Json
+from headway.cli.options import Json, Yes
 from headway.cli.output import clean_line, clean_text, note, print_json, say, table, when
 from headway.cli.transport import FAILURES, Connection
 from headway.errors import HeadwayError, NotFound, Unreachable, UsageError
@@ -73,6 +73,23 @@ def show(name: Name, as_json: Json = False) -> None:
     if releases:
         say("")
         table(["released (UTC)", "version", "state", "why"], releases, empty="")
+
+
+@app.command()
+def delete(name: Name, yes: Yes = False, as_json: Json = False) -> None:
+    """Stop a deployment and forget it; its releases and what was predicted stay."""
+    client = connect()
+    kept = client.get(f"/deployments/{name}")["deployment"]
+    if not yes:
+        routes = ", ".join(f"{each['model']} v{each['version']}" for each in kept["deployment"]["routes"])
+        raise UsageError(
+            f"this stops {name}, which serves {routes or 'nothing'}", hint=f"headway endpoints delete {name} --yes"
+        )
+    gone = client.delete(f"/deployments/{name}")
+    if as_json:
+        print_json(gone)
+    else:
+        say(f"deleted {name}")
 
 
 @app.command()

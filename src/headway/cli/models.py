@@ -9,9 +9,9 @@ from typing import Annotated, Any
 import typer
 
 from headway.cli.client import Client, connect
-from headway.cli.options import Json
+from headway.cli.options import Json, Yes
 from headway.cli.output import count, megabytes, note, print_json, say, short, table, when
-from headway.errors import Conflict, HeadwayError, NotFound
+from headway.errors import Conflict, HeadwayError, NotFound, UsageError
 
 app = typer.Typer(help="Registered models.")
 
@@ -79,6 +79,28 @@ def alias(
         print_json(made)
     else:
         say(f"{model}@{name} is v{version}")
+
+
+@app.command()
+def delete(
+    version: Annotated[str, typer.Argument(help="One version: flights@3.", metavar="MODEL@VERSION")],
+    yes: Yes = False,
+    as_json: Json = False,
+) -> None:
+    """Delete a version for good; one that is released stays, and the run that made it does in any case."""
+    if "@" not in version:
+        raise UsageError(f"{version} names no version", hint=f"headway models delete {version}@3")
+    client = connect()
+    found = _version(client, version)
+    title = f"{found['model']} v{found['number']}"
+    if not yes:
+        named = f", which has the alias {', '.join(found['aliases'])}" if found["aliases"] else ""
+        raise UsageError(f"this deletes {title}{named}", hint=f"headway models delete {version} --yes")
+    client.wire("DELETE", "mlflow/model-versions/delete", name=found["model"], version=str(found["number"]))
+    if as_json:
+        print_json({"model": found["model"], "number": found["number"], "deleted": True})
+    else:
+        say(f"deleted {title}")
 
 
 @app.command()

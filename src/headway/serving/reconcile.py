@@ -31,7 +31,18 @@ def reconcile(database: Database, targets: Mapping[str, Target], clock: Clock) -
             with database.write() as tx:
                 DeploymentStore(tx).observe(kept.deployment.name, seen, clock.now())
             changed.append(kept.deployment.name)
+    _end_deleted(database, targets, every)
     return changed
+
+
+def _end_deleted(database: Database, targets: Mapping[str, Target], every: list[KeptDeployment]) -> None:
+    """End what was deleted while it was looked at: it may just have been applied once more."""
+    with database.read() as tx:
+        left = {each.deployment.name for each in DeploymentStore(tx).all()}
+    for kept in every:
+        target = targets.get(kept.deployment.target)
+        if kept.deployment.name not in left and target is not None:
+            target.remove(kept.deployment.name)
 
 
 def _look(kept: KeptDeployment, targets: Mapping[str, Target]) -> Observed:
