@@ -16,17 +16,15 @@ from fakes.kubernetes_api import KubernetesApi
 from fakes.local_endpoints import LocalEndpoints, poll
 from flows.conftest import serving
 from headway.app import App, open_app
-from headway.blobs.folder import FolderStore
 from headway.errors import UsageError
 from headway.kube import Cluster, open_kube
-from headway.registry.digest import digest_folder
 from headway.serving.kubernetes.options import PodSettings
 from headway.serving.kubernetes.target import KubernetesTarget
 from headway.serving.kubernetes.tokens import PodTokens
 from headway.serving.model import Deployment, Observed, Route
 from headway.serving.prediction_log import PredictionLog
 from headway.settings import Settings
-from serving.models import ask, deployment, write_model
+from serving.models import ask, deployment, kept_route
 
 ENVIRONMENT = "e" * 64
 
@@ -56,16 +54,8 @@ class Ground:
         return made
 
     def route(self, version: int, weight: int = 100, predict: str = "sum", *, load: str = "") -> Route:
-        key = f"models/{predict}-{load or 'loads'}"
-        write_model(self.app.data / "artifacts" / key, predict, load=load)
-        return Route(
-            model="adder",
-            version=version,
-            weight=weight,
-            source=str(self.app.data / "artifacts" / key),
-            digest=digest_folder(FolderStore(self.app.data / "artifacts"), key),
-            env_path=f"/headway/environments/main/envs/{ENVIRONMENT}",
-        )
+        artifacts, env_path = self.app.data / "artifacts", f"/headway/environments/main/envs/{ENVIRONMENT}"
+        return kept_route(artifacts, version, weight, predict, load=load, env_path=env_path)
 
 
 @pytest.fixture(scope="module")
@@ -204,7 +194,7 @@ def test_a_cluster_that_refuses_is_said_with_the_way_out_and_asked_again(ground:
     target = ground.target()
     target.apply(wanted(ground.route(1)))
     seen = until(target, lambda now: "may not patch" in now.message)
-    assert "rbac.yaml" in seen.message
+    assert "manifests rbac" in seen.message
     assert any("may not patch" in line for line in target.logs(NAME, 10))
     ground.api.allow("patch", plural)
     until(target, lambda now: now.ready)

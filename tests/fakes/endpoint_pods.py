@@ -21,21 +21,19 @@ from fakes.databases import prepared
 from fakes.kubernetes_node import IMAGE, UID, Node
 from headway.api.endpoints import endpoint_routes
 from headway.app import App, open_app
-from headway.blobs.folder import FolderStore
 from headway.environments.files import FolderFiles
 from headway.environments.find import find_environment
 from headway.environments.model import Tier
 from headway.environments.pod_builder import PodBuilder
 from headway.kube import Cluster, open_kube
 from headway.projects.model import EnvSection
-from headway.registry.digest import digest_folder
 from headway.serving.kubernetes.options import PodSettings
 from headway.serving.kubernetes.target import KubernetesTarget
 from headway.serving.kubernetes.tokens import PodTokens
 from headway.serving.model import Deployment, Route
 from headway.serving.prediction_log import Prediction, PredictionLog
 from headway.settings import Settings
-from serving.models import deployment, write_model
+from serving.models import deployment, kept_route
 
 REQUIREMENTS = b"numpy==2.2.6\n"
 CACHE = Path("/tmp/headway-test-environments")  # one for all tests of a machine: numpy is fetched once
@@ -73,16 +71,8 @@ class PodWorld:
 
     def route(self, version: int, weight: int = 100, predict: str = "sum", *, load: str = "") -> Route:
         """A route of a model with real files, real digest and a real environment."""
-        key = f"models/{predict}-{load or 'loads'}"
-        write_model(self.app.data / "artifacts" / key, predict, load=load)
-        return Route(
-            model="adder",
-            version=version,
-            weight=weight,
-            source=str(self.app.data / "artifacts" / key),
-            digest=digest_folder(FolderStore(self.app.data / "artifacts"), key),
-            env_path=self.env_path,
-        )
+        artifacts = self.app.data / "artifacts"
+        return kept_route(artifacts, version, weight, predict, load=load, env_path=self.env_path)
 
     def wanted(self, *routes: Route, revision: int = 1, replicas: int = 1, name: str = "demo-production") -> Deployment:
         """A deployment of these routes for this target."""

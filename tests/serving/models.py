@@ -10,7 +10,9 @@ from pathlib import Path
 
 import httpx
 
+from headway.blobs.folder import FolderStore
 from headway.projects.model import DeploySpec
+from headway.registry.digest import digest_folder
 from headway.serving.base import Target
 from headway.serving.model import Deployment, Observed, Route
 
@@ -56,6 +58,16 @@ def write_model(folder: Path, predict: str = "sum", *, load: str = "") -> Path:
 
 def route(version: int, weight: int, source: Path, *, env_path: str = sys.prefix) -> Route:
     return Route(model="adder", version=version, weight=weight, source=str(source), digest="d", env_path=env_path)
+
+
+def kept_route(
+    artifacts: Path, version: int, weight: int, predict: str = "sum", *, load: str = "", env_path: str
+) -> Route:
+    """A route of a model with real files below `artifacts` and their real digest."""
+    key = f"models/{predict}-{load or 'loads'}"
+    source = write_model(artifacts / key, predict, load=load)
+    plain = route(version, weight, source, env_path=env_path)
+    return replace(plain, digest=digest_folder(FolderStore(artifacts), key))
 
 
 def deployment(
