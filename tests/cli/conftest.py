@@ -168,7 +168,8 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Terminal]:
 
 @pytest.fixture(scope="module")
 def headway(trained: Terminal) -> Iterator[Terminal]:
-    """The trained repository; its server ends with the file, and the next file's first command starts it again."""
+    """The trained repository and its running server, which ends with the file: an idle one takes its part of a core."""
+    trained("repo", "list")
     yield trained
     trained.stop_server()
 
