@@ -82,6 +82,8 @@ class KubernetesSettings:
     """What an accelerator is called in a pod's limits."""
     enforces_network: bool = False
     """Whether the cluster's network keeps NetworkPolicies: only then it takes code that may not reach the network."""
+    predictions_gb: int = 50
+    """How many gigabytes of the predictions of one endpoint in the cluster are kept here."""
     step_memory_mb: int = 0
     """The memory of steps that say nothing of it; 0 = no limit, where the namespace allows that."""
     pending_minutes: int = 60
@@ -114,6 +116,9 @@ class KubernetesSettings:
         return any(fnmatchcase(image, pattern) for pattern in self.images)
 
 
+_AT_LEAST_ONE = ("slots", "pending_minutes", "predictions_gb")
+
+
 def _problems(given: KubernetesSettings) -> list[tuple[str, str]]:
     """Return (field, what is wrong with it)."""
     names = [("namespaces", each) for each in given.namespaces]
@@ -133,7 +138,7 @@ def _problems(given: KubernetesSettings) -> list[tuple[str, str]]:
         wrong = [each for each in getattr(given, name) if not _is_labelled(each, parts)]
         found += [(name, f"{each!r} is not {'NAME=' if parts > 2 else ''}LABEL=VALUE") for each in wrong]
     found += [("images", f"{each!r} would take every image") for each in given.images if not each.strip("*/?")]
-    found += [(name, "it must be at least 1") for name in ("slots", "pending_minutes") if getattr(given, name) < 1]
+    found += [(name, "it must be at least 1") for name in _AT_LEAST_ONE if getattr(given, name) < 1]
     return found
 
 

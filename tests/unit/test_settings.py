@@ -53,6 +53,7 @@ CLUSTER = {
     "enforces_network": ("true", True),
     "step_memory_mb": ("512", 512),
     "pending_minutes": ("5", 5),
+    "predictions_gb": ("9", 9),
 }
 
 

@@ -7,10 +7,8 @@ from __future__ import annotations
 
 import hmac
 import re
-import tempfile
-from collections.abc import Iterator
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
@@ -19,20 +17,20 @@ from headway.api.answers import Call, json_response, route
 from headway.app import App
 from headway.auth.model import Role, TokenKind
 from headway.errors import HeadwayError, NotFound, UsageError
-from headway.sandbox.inside.archive import BadArchive, pack
+from headway.sandbox.inside.archive import BadArchive, pieces
 from headway.serving.kubernetes.exchange import PodOrder, PodReport, Taken
 from headway.serving.kubernetes.orders import read_order
 from headway.serving.kubernetes.pods import PodFolder
 
 _OFFSET = re.compile(r"[0-9]{1,15}")
-_CHUNK = 1 << 20
+_SMALL = 64 << 10
 
 
 def endpoint_routes(app: App) -> list[Route]:
     """Return the routes that pods of deployments call."""
     kind = TokenKind.ENDPOINT
     return [
-        route(app, "PUT", "/endpoints/{name}/pods/{pod}", Role.NONE, report, kind=kind),
+        route(app, "PUT", "/endpoints/{name}/pods/{pod}", Role.NONE, report, cap=_SMALL, kind=kind),
         route(app, "POST", "/endpoints/{name}/pods/{pod}/log", Role.NONE, log, kind=kind),
         route(app, "POST", "/endpoints/{name}/pods/{pod}/predictions", Role.NONE, predictions, kind=kind),
         route(app, "GET", "/endpoints/{name}/models/{digest}", Role.NONE, model, kind=kind),
@@ -60,7 +58,9 @@ def log(call: Call) -> Any:
 def predictions(call: Call) -> Any:
     """Add to a segment of a pod's prediction log; the answer is how much of it is here."""
     segment = str(call.query.get("segment", ""))
-    return Taken(size=_place(call).append_predictions(_pod(call), segment, _offset(call), data=call.data))
+    most = call.app.settings.kubernetes.predictions_gb << 30
+    place, now = _place(call), call.app.clock.now()
+    return Taken(size=place.append_predictions(_pod(call), segment, _offset(call), data=call.data, now=now, most=most))
 
 
 def model(call: Call) -> Response:
@@ -72,14 +72,12 @@ def model(call: Call) -> Response:
     folder = Path(found.source)
     if not folder.is_dir():
         raise NotFound(f"the files of {found.model} v{found.version} are not here", hint="register it again")
-    archive = tempfile.TemporaryFile(dir=call.app.data)  # noqa: SIM115  # closed when the last piece is sent
     try:
-        pack(folder, archive, sorted(path.name for path in folder.iterdir()))
+        # Piece by piece, and nothing on our disk: a pod may ask as often as it likes.
+        archive = pieces(folder, sorted(path.name for path in folder.iterdir()))
     except BadArchive as error:
-        archive.close()
         raise HeadwayError(f"the files of {found.model} v{found.version} cannot be sent", cause=str(error)) from error
-    archive.seek(0)
-    return StreamingResponse(_pieces(archive), media_type="application/x-tar")
+    return StreamingResponse(archive, media_type="application/x-tar")
 
 
 def environment(call: Call) -> Response:
@@ -93,12 +91,6 @@ def environment(call: Call) -> Response:
             hint="train it again with engine: {type: kubernetes}, then deploy that version",
         )
     return json_response(found)
-
-
-def _pieces(archive: IO[bytes]) -> Iterator[bytes]:
-    with archive:
-        while piece := archive.read(_CHUNK):
-            yield piece
 
 
 def _place(call: Call) -> PodFolder:

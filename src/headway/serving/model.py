@@ -5,8 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
+from typing import Annotated
+
+import msgspec
 
 from headway.projects.model import DeploySpec
+
+# What comes from a pod is what a model says of itself: no figure that cannot be.
+_Count = Annotated[int, msgspec.Meta(ge=0, le=2**53)]
+_Millis = Annotated[float, msgspec.Meta(ge=0, le=1e12)]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,13 +48,13 @@ class Deployment:
 class VersionCounters:
     """What one version has answered since `since`."""
 
-    version: int
-    requests: int
-    errors: int
-    missing: int  # answers with null or NaN, or none at all
-    latency_p50_ms: float
-    latency_p95_ms: float
-    latency_p99_ms: float
+    version: Annotated[int, msgspec.Meta(ge=0, le=2**31)]
+    requests: _Count
+    errors: _Count
+    missing: _Count  # answers with null or NaN, or none at all
+    latency_p50_ms: _Millis
+    latency_p95_ms: _Millis
+    latency_p99_ms: _Millis
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -101,9 +101,9 @@ class PredictionLog:
         quoted = msgspec.json.encode(request_id)
         needles = (b'"id":' + quoted + b",", b'"client_id":' + quoted + b",")
         for path in self._likely(request_id):
-            line = _search(path, needles)
-            if line is not None:
-                return msgspec.json.decode(line, type=Prediction)
+            found = _search(path, needles)
+            if found is not None:
+                return found
         return None
 
     def _likely(self, request_id: str) -> list[Path]:
@@ -117,14 +117,19 @@ class PredictionLog:
     def read(self, since: datetime | None = None, until: datetime | None = None) -> Iterator[Prediction]:
         """Yield predictions in the order of writing, of the time span given."""
         for path in self.segments():
-            start = datetime.strptime(path.name[:11], "%Y%m%dT%H").replace(tzinfo=UTC)
+            try:
+                start = datetime.strptime(path.name[:11], "%Y%m%dT%H").replace(tzinfo=UTC)
+            except ValueError:
+                continue  # the same
             if (since and start + timedelta(hours=1, minutes=5) < since) or (until and start > until):
                 continue
             with path.open("rb") as stream:
                 for line in stream:
                     if not line.endswith(b"\n"):
                         break  # still being written
-                    found = msgspec.json.decode(line, type=Prediction)
+                    found = _prediction(line)
+                    if found is None:
+                        continue  # a pod's model can write into its log
                     if (since is None or found.at >= since) and (until is None or found.at < until):
                         yield found
 
@@ -149,7 +154,7 @@ def ulid_time(ulid: str) -> datetime:
     return from_millis(min(millis, 253_402_300_799_000))
 
 
-def _search(path: Path, needles: tuple[bytes, ...]) -> bytes | None:
+def _search(path: Path, needles: tuple[bytes, ...]) -> Prediction | None:
     if path.stat().st_size == 0:
         return None
     with path.open("rb") as stream, mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ) as data:
@@ -158,18 +163,23 @@ def _search(path: Path, needles: tuple[bytes, ...]) -> bytes | None:
             while at >= 0:
                 start = data.rfind(b"\n", 0, at) + 1
                 end = data.find(b"\n", at)
-                line = data[start : end if end >= 0 else len(data)]
-                if _is_of(line, needle):
-                    return line
+                found = _prediction(data[start : end if end >= 0 else len(data)])
+                if found is not None and _is_of(found, needle):
+                    return found
                 at = data.rfind(needle, 0, start)
     return None
 
 
-def _is_of(line: bytes, needle: bytes) -> bool:
+def _prediction(line: bytes) -> Prediction | None:
+    """Return the record in a line; None where something else stands there."""
+    try:
+        return msgspec.json.decode(line, type=Prediction)
+    except (msgspec.MsgspecError, RecursionError):
+        return None
+
+
+def _is_of(found: Prediction, needle: bytes) -> bool:
     # The same bytes may stand in what the caller sent; the record's own fields decide.
     name, _, value = needle.rstrip(b",").partition(b":")
-    try:
-        found = msgspec.json.decode(line)
-    except msgspec.DecodeError:
-        return False
-    return bool(found.get(name.strip(b'"').decode()) == msgspec.json.decode(value))
+    own = found.id if name == b'"id"' else found.client_id
+    return own == msgspec.json.decode(value, type=str)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import io
 import json
@@ -9,6 +10,7 @@ import threading
 import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -26,11 +28,14 @@ from headway.environments.files import FolderFiles
 from headway.environments.find import find_environment
 from headway.environments.model import Tier
 from headway.environments.pod_builder import PodBuilder
+from headway.errors import TooLarge
 from headway.projects.model import EnvSection
 from headway.registry.digest import digest_folder
 from headway.sandbox.inside.archive import Limits, unpack
 from headway.serving.durable import write_file
+from headway.serving.kubernetes import pods
 from headway.serving.kubernetes.exchange import EnvironmentOrder, PodOrder, PodReport
+from headway.serving.kubernetes.picture import ClusterSeen, PodSeen
 from headway.serving.kubernetes.pods import PodFolder
 from headway.serving.kubernetes.tokens import PodTokens
 from headway.serving.model import Observed
@@ -45,7 +50,8 @@ ROUTES = [
     ("GET", "models/{digest}"),
     ("GET", "environments/{digest}"),
 ]
-SEGMENT = "20261126T11-0000"
+HOUR = datetime.now(UTC).strftime("%Y%m%dT%H")
+SEGMENT = f"{HOUR}-0000"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -178,7 +184,7 @@ def test_a_pod_without_a_uid_is_refused(pod: Pod, uid: str) -> None:
     assert not (pod.place.folder / "pods").exists()
 
 
-@pytest.mark.parametrize("body", [b"", b"[]", b"{}", b'{"pod": 1}', b"[" * 100_000, b'{"pod":"p","fetched":{"a":1}}'])
+@pytest.mark.parametrize("body", [b"", b"[]", b"{}", b'{"pod": 1}', b"[" * 60_000, b'{"pod":"p","fetched":{"a":1}}'])
 def test_a_report_of_another_shape_is_refused(pod: Pod, body: bytes) -> None:
     assert pod.ask("PUT", "pods/{pod}", content=body).status_code == 400
 
@@ -223,12 +229,105 @@ def test_predictions_arrive_and_are_found(pod: Pod) -> None:
     assert send(SEGMENT, 0, line).json() == {"size": len(line)}
     found = find_prediction(pod.place.folder, "r-1")
     assert (found.model, found.version) == ("adder", 1)
-    for bad in ("", "x", "../../etc", f"{SEGMENT}.jsonl", f"{SEGMENT}/../x", "20261126T11-00000"):
+    for bad in ("", "x", "../../etc", f"{SEGMENT}.jsonl", f"{SEGMENT}/../x", f"{SEGMENT}0"):
         assert send(bad, 0, line).status_code == 400, bad
-    assert send("20261126T11-0064", 0, line).status_code == 413  # more than a pod may write in an hour
+    assert send(f"{HOUR}-0064", 0, line).status_code == 413  # more than a pod may write in an hour
     assert sorted(path.name for path in (pod.place.folder / "predictions").iterdir()) == [
         f"{SEGMENT}-{pod.uid[:8]}.jsonl"
     ]
+
+
+def test_predictions_of_an_hour_that_cannot_be_are_refused_and_say_so(pod: Pod) -> None:
+    def send(hour: str) -> httpx.Response:
+        where = {"segment": f"{hour}-0000", "offset": 0}
+        return pod.ask("POST", "pods/{pod}/predictions", params=where, content=b"{}\n")
+
+    now = datetime.now(UTC)
+    for away in (timedelta(days=8), timedelta(hours=-3), timedelta(days=-3000)):
+        answer = send((now - away).strftime("%Y%m%dT%H"))
+        assert (answer.status_code, "up to 7 days late" in answer.json()["cause"]) == (400, True), away
+    for hour in ("20261399T99", "00000000T00", "20260230T11"):
+        assert send(hour).status_code == 400
+    assert send((now - timedelta(days=3)).strftime("%Y%m%dT%H")).status_code == 200  # the server was away
+
+
+def test_a_pod_fills_neither_the_disk_nor_the_folder(pod: Pod, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Hour, number and pod are what the pod says they are: what counts is what is there."""
+    pod.want()
+    monkeypatch.setattr(pods, "_MOST_FILES", 40)
+    now, taken, refusal = datetime.now(UTC), 0, ""
+    for number in range(100):
+        uid, segment = f"{number % 60:08x}{pod.uid[8:]}", f"{now - timedelta(hours=number):%Y%m%dT%H}-0000"
+        try:
+            pod.place.append_predictions(uid, segment, 0, data=b"x" * 1000, now=now, most=30_000)
+            taken += 1
+        except TooLarge as error:
+            refusal = f"{error.message}; {error.hint}"
+    assert taken == 30
+    assert "HEADWAY_KUBERNETES_PREDICTIONS_GB" in refusal
+    monkeypatch.setattr(pods, "_COUNTED_FOR", -1.0)
+    for path in (pod.place.folder / "predictions").iterdir():
+        path.write_bytes(b"")
+    for number in range(11):
+        with contextlib.ExitStack() as expected:
+            if number == 10:
+                expected.enter_context(pytest.raises(TooLarge, match="in 40 files"))
+            pod.place.append_predictions(pod.uid, f"{HOUR}-{number + 1:04d}", 0, data=b"x", now=now, most=30_000)
+
+
+def test_pods_that_nobody_has_seen_are_few(pod: Pod) -> None:
+    pod.want()
+    told = [pod.client.put(_report_of(pod, number), **_signed(pod)).status_code for number in range(90)]
+    assert told.count(200) < 80
+    assert told[-1] == 413
+    known = f"{85:08x}{pod.uid[8:]}"
+    seen = ClusterSeen(pods=(PodSeen(uid=known, name="p", ready=True),))
+    write_file(pod.place.folder / "seen.json", msgspec.json.encode(seen))
+    assert pod.client.put(_report_of(pod, 85), **_signed(pod)).status_code == 200
+    pod.place.forget_pods(frozenset({known}))
+    assert pod.client.put(_report_of(pod, 86), **_signed(pod)).status_code == 200
+
+
+def _report_of(pod: Pod, number: int) -> str:
+    return f"{pod.url}/api/v1/endpoints/{pod.name}/pods/{number:08x}{pod.uid[8:]}"
+
+
+def _signed(pod: Pod) -> dict[str, Any]:
+    headers = {"authorization": f"Bearer {pod.token}"}
+    return {"headers": headers, "content": msgspec.json.encode(PodReport(pod="p"))}
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [{"requests": -1}, {"errors": 1 << 70}, {"latency_p95_ms": -1.0}, {"latency_p50_ms": 1e300}, {"version": -5}],
+)
+def test_figures_that_cannot_be_are_refused(pod: Pod, wrong: dict[str, Any]) -> None:
+    pod.want()
+    counted = {"version": 1, "requests": 1, "errors": 0, "missing": 0}
+    counted |= {f"latency_p{each}_ms": 1.0 for each in (50, 95, 99)}
+    observed = {"ready": True, "url": "", "revision": 1, "counters": [counted | wrong]}
+    assert pod.ask("PUT", "pods/{pod}", json={"pod": "p", "observed": observed}).status_code == 400
+
+
+def test_a_report_as_long_as_a_book_is_refused(pod: Pod) -> None:
+    pod.want()
+    assert pod.report(fetched={1: "x" * 70_000}).status_code == 413
+
+
+def test_a_model_that_is_asked_for_again_and_again_takes_no_room(pod: Pod) -> None:
+    one = pod.place.wanted.routes[0]
+    (Path(one.source) / "weights").write_bytes(b"w" * 3_000_000)
+    before = sum(path.stat().st_size for path in pod.app.data.rglob("*") if path.is_file())
+    place = f"{pod.url}/api/v1/endpoints/{pod.name}/models/{one.digest}"
+    with contextlib.ExitStack() as open_ones:
+        for _ in range(20):
+            headers = {"authorization": f"Bearer {pod.token}"}
+            answer = open_ones.enter_context(pod.client.stream("GET", place, headers=headers))
+            assert answer.status_code == 200
+        after = sum(path.stat().st_size for path in pod.app.data.rglob("*") if path.is_file())
+        assert after - before < 3_000_000
+        held = [str(path.readlink()) for path in Path("/proc/self/fd").iterdir() if path.is_symlink()]
+        assert not [each for each in held if "(deleted)" in each and str(pod.app.data) in each]
 
 
 def test_the_files_of_a_served_model_come_as_an_archive_and_of_no_other(pod: Pod, tmp_path: Path) -> None:
@@ -287,9 +386,9 @@ def test_a_piece_that_comes_several_times_at_once_stands_there_once(pod: Pod) ->
     for at in range(20):
         begin = threading.Barrier(4)
 
-        def send(segment: str = f"20261126T11-{at:04d}", begin: threading.Barrier = begin) -> None:
+        def send(segment: str = f"{HOUR}-{at:04d}", begin: threading.Barrier = begin) -> None:
             begin.wait()
-            pod.place.append_predictions(pod.uid, segment, 0, data=b"x" * 200_000)
+            pod.place.append_predictions(pod.uid, segment, 0, data=b"x" * 200_000, now=datetime.now(UTC))
             pod.place.append_log(pod.uid, 0, data=b"x")
 
         threads = [threading.Thread(target=send) for _ in range(4)]

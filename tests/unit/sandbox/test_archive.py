@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from headway.sandbox.inside.archive import BadArchive, Limits, TooMuch, is_safe_link, pack, parts_of, unpack
+from headway.sandbox.inside.archive import BadArchive, Limits, TooMuch, is_safe_link, pack, parts_of, pieces, unpack
 
 PLENTY = Limits(bytes=1 << 24)
 LONG = "/".join(["a-rather-long-name-of-a-folder"] * 9) + "/file.txt"
@@ -70,6 +70,17 @@ def test_equal_files_make_equal_archives(tmp_path: Path) -> None:
             (tmp_path / name / each).write_text(each)
     os.utime(tmp_path / "two" / "a", (1, 1))
     assert packed(tmp_path / "one", "a", "b", "sub").read() == packed(tmp_path / "two", "a", "b", "sub").read()
+
+
+def test_pieces_are_the_same_archive(tmp_path: Path) -> None:
+    for name, size in (("a", 0), ("sub/b", 511), ("sub/c", 512), (LONG, 9000), ("d", 3 << 20)):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_bytes(b"x" * size)
+    names = sorted(path.name for path in tmp_path.iterdir())
+    assert b"".join(pieces(tmp_path, names)) == packed(tmp_path, *names).read()
+    (tmp_path / "link").symlink_to("a")
+    with pytest.raises(BadArchive, match="link is no plain file"):
+        pieces(tmp_path, ["a", "link"])
 
 
 def test_safe_links_of_a_commit_travel_and_others_do_not(tmp_path: Path) -> None:

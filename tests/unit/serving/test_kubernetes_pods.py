@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import time
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import cast
 
@@ -13,6 +14,7 @@ import pytest
 from headway.environments.model import Tier
 from headway.environments.shelf import Shelf
 from headway.errors import Unreachable, UsageError
+from headway.serving.durable import is_locked, write_file
 from headway.serving.kubernetes.exchange import PodReport
 from headway.serving.kubernetes.fetch import Fetcher, Place
 from headway.serving.kubernetes.keeper import pod_seen, workload_trouble
@@ -116,6 +118,14 @@ def test_the_worst_of_the_answering_pods_is_told() -> None:
     assert found.versions[2] == "failed: no memory"
 
 
+def test_what_a_model_says_of_itself_is_short_and_of_few_versions() -> None:
+    chatty = heard("a", versions=dict.fromkeys(range(5000), "failed: " + "x" * 9000))
+    found = picture(WANTED, [chatty], seen(pod("a")), last_revision=0)
+    assert len(found.versions) < 100
+    assert {1, 2} <= found.versions.keys()
+    assert max(map(len, found.versions.values())) <= 500
+
+
 def test_troubles_are_said_beside_who_answers() -> None:
     crashing = pod("b", ready=False, trouble="front: CrashLoopBackOff")
     found = picture(WANTED, [heard("a")], seen(pod("a"), crashing, trouble="the quota is used up"), last_revision=0)
@@ -188,6 +198,8 @@ def test_names_that_differ_have_objects_that_differ() -> None:
 
 # --- what pods send ---------------------------------------------------------------------------------
 
+NOON = datetime(2026, 11, 26, 12, tzinfo=UTC)
+
 
 class Server:
     """The server's end, which may break off before or after it has taken what came."""
@@ -212,7 +224,7 @@ class Server:
 
     def append_predictions(self, segment: str, offset: int, data: bytes) -> int:
         self._meet("before")
-        size = self.place.append_predictions(self.uid, segment, offset, data=data)
+        size = self.place.append_predictions(self.uid, segment, offset, data=data, now=NOON)
         self._meet("after")
         return size
 
@@ -279,6 +291,41 @@ def test_a_link_that_a_model_put_there_is_never_followed(tmp_path: Path) -> None
     (folder / "20261126T12-0000.jsonl").symlink_to(secret)
     drain(PredictionShip(server, folder, print))  # type: ignore[arg-type]  # the same
     assert not list((server.place.folder / "predictions").glob("*.jsonl"))
+
+
+def test_a_folder_that_a_model_leads_elsewhere_loses_nothing_there(tmp_path: Path) -> None:
+    """The agent may write to the models' and environments' volumes; the front may not, and has only links."""
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    for number in range(3):
+        path = elsewhere / f"20261126T1{number}-0000.jsonl"
+        path.write_text("x\n")
+        os.utime(path, (1, 1))
+    (tmp_path / "predictions").symlink_to(elsewhere)
+    ship = PredictionShip(Server(tmp_path / "server"), tmp_path / "predictions", print)  # type: ignore[arg-type]  # the same
+    assert ship.send()
+    assert len(list(elsewhere.iterdir())) == 3
+
+
+@pytest.mark.parametrize("at", ["wanted.json", ".wanted.json.new"])
+def test_what_the_agent_writes_goes_through_no_link(tmp_path: Path, at: str) -> None:
+    victim = tmp_path / "environment.py"
+    victim.write_text("import this\n")
+    front = tmp_path / "endpoint"
+    front.mkdir()
+    (front / at).symlink_to(victim)
+    write_file(front / "wanted.json", b'{"a": 1}')
+    assert victim.read_text() == "import this\n"
+    assert (front / "wanted.json").read_bytes() == b'{"a": 1}'
+    assert not (front / "wanted.json").is_symlink()
+
+
+def test_a_pipe_in_a_files_place_holds_nobody_up(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "wanted.json")
+    write_file(tmp_path / "wanted.json", b"{}")
+    assert (tmp_path / "wanted.json").read_bytes() == b"{}"
+    (tmp_path / "lock").symlink_to("/dev/null")
+    assert not is_locked(tmp_path / "lock")
 
 
 def test_pods_that_have_gone_keep_their_last_words_for_a_while(tmp_path: Path) -> None:

@@ -127,3 +127,18 @@ def test_a_disk_that_takes_nothing_is_counted_and_does_not_stop_the_answers(tmp_
     log.add(line("lost"))
     assert log.flush(NOW) == 0
     assert log.dropped == 1
+
+
+@pytest.mark.parametrize(
+    "poison", [b"{", b"null", b'{"id":"p-1",}', b'{"id":"p-1","client_id":""}', b"[" * 100_000, b"\xff\xfe"]
+)
+def test_what_a_model_writes_into_its_log_hides_no_prediction(tmp_path: Path, poison: bytes) -> None:
+    log = PredictionLog(tmp_path / "predictions")
+    log.add(poison)
+    log.add(line("p-1"))
+    log.add(poison + b'"id":"p-1",')
+    log.flush(NOW)
+    (tmp_path / "predictions" / "99999999T99-0000-00000000.jsonl").write_bytes(poison + b"\n")
+    assert find_prediction(tmp_path, "p-1").id == "p-1"
+    assert find_prediction(tmp_path, "p-2") is None
+    assert [found.id for found in log.read()] == ["p-1"]

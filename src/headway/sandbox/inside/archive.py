@@ -74,6 +74,62 @@ def pack(folder: Path, stream: BinaryIO, names: Iterable[str], *, links: bool = 
                     _add(archive, folder, path, links=links)
 
 
+def pieces(folder: Path, names: Iterable[str]) -> Iterator[bytes]:
+    """Return the archive that `pack` would write, made while it is read; looked through before the first piece.
+
+    Raises:
+        BadArchive: as `pack`; while it is read, when a file has become another or shorter.
+    """
+    paths = [path for name in names for path in _below(folder, name.rstrip("/"))]
+    for path in paths:
+        _header(folder, path)
+    return _flowing(folder, paths)
+
+
+def _flowing(folder: Path, paths: list[str]) -> Iterator[bytes]:
+    total = 0
+    for path in paths:
+        info = _header(folder, path)
+        head = info.tobuf(tarfile.GNU_FORMAT)
+        yield head
+        total += len(head) + info.size + -info.size % _BLOCK
+        if info.isreg():
+            yield from _content(folder / path, info.size)
+    end = 2 * _BLOCK
+    yield b"\0" * (end + -(total + end) % tarfile.RECORDSIZE)
+
+
+def _header(folder: Path, path: str) -> tarfile.TarInfo:
+    info = tarfile.TarInfo(path)
+    info.mtime = _MOMENT
+    found = os.lstat(folder / path)
+    if stat.S_ISDIR(found.st_mode):
+        info.type, info.mode = tarfile.DIRTYPE, 0o755
+    elif stat.S_ISREG(found.st_mode):
+        info.size, info.mode = found.st_size, 0o755 if found.st_mode & 0o111 else 0o644
+    else:
+        raise _not_plain(path, found.st_mode)
+    return info
+
+
+def _content(path: Path, size: int) -> Iterator[bytes]:
+    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    with os.fdopen(descriptor, "rb") as stream:
+        left = size
+        while left:
+            data = stream.read(min(left, _CHUNK))
+            if not data:
+                raise BadArchive(f"{path.name} has become shorter while it was sent")
+            left -= len(data)
+            yield data
+    if size % _BLOCK:
+        yield b"\0" * (-size % _BLOCK)
+
+
+def _not_plain(path: str, mode: int) -> BadArchive:
+    return BadArchive(f"{path} is no plain file: {'a link' if stat.S_ISLNK(mode) else 'a device, pipe or socket'}")
+
+
 def _below(folder: Path, name: str) -> Iterator[str]:
     parts_of(name)
     place = folder / name
@@ -110,7 +166,7 @@ def _add(archive: tarfile.TarFile, folder: Path, path: str, *, links: bool) -> N
             info.size, info.mode = found.st_size, 0o755 if found.st_mode & 0o111 else 0o644
             archive.addfile(info, stream)
     else:
-        raise BadArchive(f"{path} is no plain file: {'a link' if stat.S_ISLNK(mode) else 'a device, pipe or socket'}")
+        raise _not_plain(path, mode)
 
 
 # --- unpacking ------------------------------------------------------------------------------------

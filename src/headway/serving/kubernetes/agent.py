@@ -17,11 +17,11 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from headway.errors import HeadwayError, Unreachable
-from headway.serving.durable import is_locked, write_file
+from headway.serving.durable import is_locked, read_plain, write_file
 from headway.serving.front import Log, Options
 from headway.serving.kubernetes.exchange import PORT, TOKEN, PodReport
 from headway.serving.kubernetes.fetch import Fetcher, Place
-from headway.serving.kubernetes.ship import LogShip, PredictionShip, read_plain
+from headway.serving.kubernetes.ship import LogShip, PredictionShip
 from headway.serving.kubernetes.upstream import Upstream
 from headway.serving.model import Deployment, Observed
 
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 _EVERY = 1.0
 _BUSY = 0.3  # while something changes
 _LONGEST_PAUSE = 15.0
-_MOST_OBSERVED = 1 << 20
+_MOST_OBSERVED = 48 << 10  # what the server takes, with room for the report around it
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,8 +70,8 @@ class Agent:
         while not (stop.is_set() and self._has_ended()):
             try:
                 is_busy = self.turn()
-            except HeadwayError as error:
-                self._say(f"{error.message}: {error.cause}" if error.cause else error.message)
+            except (HeadwayError, OSError) as error:  # a model can make files of the front's folder unusable
+                self._say(_told(error))
                 pause = min(pause * 1.5, _LONGEST_PAUSE)
                 if stop.is_set():
                     pause = _EVERY
@@ -150,13 +150,19 @@ class Agent:
                     return
             except Unreachable:
                 time.sleep(_EVERY)
-            except HeadwayError:
+            except (HeadwayError, OSError):
                 return  # it shall not serve any more, or the token has ended: nobody takes it
 
     def _say(self, problem: str) -> None:
         if problem and problem != self._told:
             self.log(problem)
         self._told = problem
+
+
+def _told(error: HeadwayError | OSError) -> str:
+    if isinstance(error, OSError):
+        return f"the front's folder cannot be used: {error}"
+    return f"{error.message}: {error.cause}" if error.cause else error.message
 
 
 def _launch(options: Options) -> Options:

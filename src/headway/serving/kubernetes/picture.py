@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from headway.serving.kubernetes.pods import Heard
     from headway.serving.model import Deployment
 
+_MOST_OTHERS = 16  # versions that are not wanted: those that drain
+_LONGEST_STATE = 500
 SILENT_AFTER = 20.0  # seconds without a report after which a pod no longer counts as answering
 
 
@@ -81,7 +83,10 @@ def _versions(wanted: Deployment, live: Iterable[Heard]) -> dict[int, str]:
             told[version].append(state)
     for route in wanted.routes:
         told.setdefault(route.version, [LOADING])
-    return {version: _worst(states) for version, states in sorted(told.items())}
+    ours = {route.version for route in wanted.routes}
+    # A model's code can say anything in its pod's name: what is not asked for is shown as far as it is plausible.
+    others = sorted(told.keys() - ours)[-_MOST_OTHERS:]
+    return {version: _worst(told[version])[:_LONGEST_STATE] for version in sorted((*ours, *others))}
 
 
 def _worst(states: list[str]) -> str:

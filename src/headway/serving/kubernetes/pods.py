@@ -12,6 +12,7 @@ predictions/*.jsonl       every pod's predictions, segments named after the pod
 from __future__ import annotations
 
 import contextlib
+import os
 import re
 import shutil
 import threading
@@ -27,16 +28,24 @@ from headway.ids import checked_name
 from headway.serving.durable import last_lines, read_record
 from headway.serving.front import Options
 from headway.serving.kubernetes.exchange import PodReport
+from headway.serving.kubernetes.picture import ClusterSeen
 from headway.serving.model import Deployment, Route
 from headway.serving.prediction_log import PredictionLog
 
 _UID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}\Z")
-_SEGMENT = re.compile(r"[0-9]{8}T[0-9]{2}-([0-9]{4})\Z")
+_SEGMENT = re.compile(r"([0-9]{8}T[0-9]{2})-([0-9]{4})\Z")
 _LOG_PART = 4 << 20
 _SEGMENT_BYTES = 80 << 20  # the front begins another at 64 MB
-_MOST_SEGMENTS = 64  # of one pod in one hour: a model that fills its log must not fill our disk
+# A model that fills its log must not fill our disk; and hour and pod are what a pod says they are.
+_MOST_SEGMENTS = 64  # of one pod in one hour
+_MOST_FILES = 20_000  # of one deployment
+_LATEST = timedelta(days=7)  # so long a server may have been away; a pod keeps 1 GB meanwhile
+_AHEAD = timedelta(hours=1)  # a node's clock may be wrong
+_MOST_PODS = 64  # that say something of themselves and that the cluster was not seen to have
 _KEPT_PODS = 10
+_COUNTED_FOR = 60.0  # seconds
 _appending = threading.Lock()  # a piece that came twice at once would stand there twice
+_counted: dict[Path, _Counted] = {}  # under that lock
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,6 +55,15 @@ class Heard:
     uid: str
     report: PodReport
     age: float  # seconds
+
+
+@dataclass(slots=True)
+class _Counted:
+    """What lies in a folder of segments, as it was counted last and has grown since."""
+
+    files: int
+    size: int
+    at: float
 
 
 class PodFolder:
@@ -85,16 +103,14 @@ class PodFolder:
 
     def keep_report(self, uid: str, report: PodReport) -> None:
         """Replace a pod's report; not forced to disk, since another comes in a second."""
-        folder = self._pod(uid)
-        folder.mkdir(parents=True, exist_ok=True)
+        folder = self._admitted(uid)
         draft = folder / ".report.new"
         draft.write_bytes(msgspec.json.encode(report))
         draft.replace(folder / "report.json")
 
     def append_log(self, uid: str, offset: int, data: bytes) -> int:
         """Add to a pod's log where `offset` is its present size; return the size after it."""
-        folder = self._pod(uid)
-        folder.mkdir(parents=True, exist_ok=True)
+        folder = self._admitted(uid)
         with _appending:
             return self._append_log(folder, offset, data)
 
@@ -111,30 +127,42 @@ class PodFolder:
             old.unlink(missing_ok=True)
         return size + len(data)
 
-    def append_predictions(self, uid: str, segment: str, offset: int, *, data: bytes) -> int:
+    def append_predictions(
+        self, uid: str, segment: str, offset: int, *, data: bytes, now: datetime, most: int = 50 << 30
+    ) -> int:
         """Add to a segment of a pod's prediction log where `offset` is its present size; return the size after it.
 
         Raises:
-            UsageError: the segment's name is none; TooLarge: the pod writes more than a pod may.
+            UsageError: the segment's name is none, or of an hour that a pod cannot have predictions of.
+            TooLarge: the pod writes more than a pod may in an hour, or there are `most` bytes of the deployment.
         """
-        matched = _SEGMENT.match(segment)
-        if matched is None:
-            raise UsageError(f"{segment[:40]!r} is no segment of a prediction log")
-        path = self.folder / "predictions" / f"{segment}-{self._pod(uid).name[:8]}.jsonl"
+        number = _checked_segment(segment, now)
+        path = self.folder / "predictions" / f"{segment}-{self._admitted(uid).name[:8]}.jsonl"
         with _appending:
-            return self._append_segment(path, int(matched[1]), offset, data=data)
-
-    @staticmethod
-    def _append_segment(path: Path, number: int, offset: int, *, data: bytes) -> int:
-        size = path.stat().st_size if path.exists() else 0
-        if offset != size or not data:
-            return size
-        if number >= _MOST_SEGMENTS or size + len(data) > _SEGMENT_BYTES:
-            raise TooLarge("the pod's prediction log is longer than a pod may write in an hour")
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with path.open("ab") as stream:
-            stream.write(data)
+            size = path.stat().st_size if path.exists() else 0
+            if offset != size or not data:
+                return size
+            if number >= _MOST_SEGMENTS or size + len(data) > _SEGMENT_BYTES:
+                raise TooLarge("the pod's prediction log is longer than a pod may write in an hour")
+            self._count(path, len(data), is_new=size == 0, most=most)
+            with path.open("ab") as stream:
+                stream.write(data)
         return size + len(data)
+
+    def _count(self, path: Path, size: int, *, is_new: bool, most: int) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        counted = _counted.get(path.parent)
+        if counted is None or time.monotonic() - counted.at > _COUNTED_FOR:
+            sizes = [each.stat().st_size for each in os.scandir(path.parent)]
+            counted = _counted[path.parent] = _Counted(files=len(sizes), size=sum(sizes), at=time.monotonic())
+        if counted.size + size > most or counted.files + is_new > _MOST_FILES:
+            raise TooLarge(
+                f"the prediction log of {self.name} is full: {counted.size >> 20} MB in {counted.files} files",
+                cause=f"at most {most >> 20} MB in {_MOST_FILES} files are kept of a deployment",
+                hint="old ones make room by themselves; the operator can raise HEADWAY_KUBERNETES_PREDICTIONS_GB",
+            )
+        counted.size += size
+        counted.files += is_new
 
     def _pod(self, uid: str) -> Path:
         if not _UID.match(uid):
@@ -142,6 +170,26 @@ class PodFolder:
         if not (self.folder / "wanted.json").exists():
             raise Refused(f"{self.name} shall not serve any more", hint="its pods end")
         return self.folder / "pods" / uid
+
+    def _admitted(self, uid: str) -> Path:
+        """Return a pod's folder, made for pods that the cluster has, and for a few that it was not seen to have yet.
+
+        Raises:
+            TooLarge: there are too many of those.
+        """
+        folder = self._pod(uid)
+        if not folder.is_dir():
+            seen = read_record(self.folder / "seen.json", ClusterSeen)
+            known = {pod.uid for pod in (seen.pods if seen else None) or ()}
+            strange = sum(path.name not in known for path in self.folder.glob("pods/*"))
+            if uid not in known and strange >= _MOST_PODS + _KEPT_PODS:
+                raise TooLarge(
+                    f"{self.name} has more pods that report than the cluster was seen to have",
+                    cause=f"{strange} of them were not seen there",
+                    hint="it is looked again in a moment; until then this one is not heard",
+                )
+            folder.mkdir(parents=True, exist_ok=True)
+        return folder
 
     # --- read by the target ---------------------------------------------------------------------------
 
@@ -176,6 +224,24 @@ class PodFolder:
         gone = [path for path in self.folder.glob("pods/*") if path.name not in keep]
         for path in sorted(gone, key=lambda one: one.stat().st_mtime)[:-_KEPT_PODS]:
             shutil.rmtree(path, ignore_errors=True)
+
+
+def _checked_segment(segment: str, now: datetime) -> int:
+    """Return the number of a segment within its hour, once that hour is one of which a pod can have predictions."""
+    matched = _SEGMENT.match(segment)
+    if matched is None:
+        raise UsageError(f"{segment[:40]!r} is no segment of a prediction log")
+    try:
+        hour = datetime.strptime(matched[1], "%Y%m%dT%H").replace(tzinfo=UTC)
+    except ValueError:
+        raise UsageError(f"{segment!r} is no segment of a prediction log: there is no such hour") from None
+    if not now - _LATEST - timedelta(hours=1) <= hour <= now + _AHEAD:
+        raise UsageError(
+            f"the segment {segment} is not taken: it is {now:%Y%m%dT%H} here",
+            cause=f"predictions are taken up to {_LATEST.days} days late and an hour ahead",
+            hint="set the clock of the node",
+        )
+    return int(matched[2])
 
 
 def _log_parts(folder: Path) -> list[Path]:

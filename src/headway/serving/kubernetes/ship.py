@@ -4,22 +4,24 @@ from __future__ import annotations
 
 import contextlib
 import os
-import stat
+import re
 import time
 from typing import TYPE_CHECKING
 
 import msgspec
 
 from headway.errors import HeadwayError, Unreachable
+from headway.serving.durable import read_plain
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from headway.serving.kubernetes.upstream import Upstream
 
 _CHUNK = 512 << 10
 _CHUNKS = 4  # of each stream in one turn
+_SEGMENT = re.compile(r"[0-9]{8}T[0-9]{2}-[0-9]{4}\.jsonl")
 _KEPT = 60.0  # seconds that a segment stays after the last line of it was sent
 _MOST_WAITING = 1 << 30  # bytes of predictions kept while the server is away; the oldest go first
 
@@ -110,38 +112,55 @@ class PredictionShip:
         return True
 
     def _segments(self) -> list[Path]:
-        return sorted(self._folder.glob("*.jsonl"))
+        """Return the segments in the order of their hours; none of a folder that a model has led elsewhere."""
+        with self._opened() as descriptor:
+            names = [] if descriptor is None else os.listdir(descriptor)  # noqa: PTH208  # of a descriptor
+        return sorted(self._folder / name for name in names if _SEGMENT.fullmatch(name))
 
     def _remove_sent(self) -> None:
         for path in self._segments()[:-1]:
-            with contextlib.suppress(OSError):
-                found = path.lstat()
-                is_sent = path.stem in self._refused or self._sent.get(path.stem, -1) >= found.st_size
-                if is_sent and time.time() - found.st_mtime > _KEPT:
-                    path.unlink()
+            found = self._stat(path)
+            if found is None:
+                continue
+            is_sent = path.stem in self._refused or self._sent.get(path.stem, -1) >= found.st_size
+            if is_sent and time.time() - found.st_mtime > _KEPT:
+                self._remove(path)
 
     def _shorten(self) -> None:
-        sizes = {path: path.lstat().st_size for path in self._segments()}
+        sizes = {path: found.st_size for path in self._segments() if (found := self._stat(path))}
         total = sum(sizes.values())
         for path in list(sizes)[:-1]:
             if total <= _MOST_WAITING:
                 return
             self._log(f"predictions of {path.stem} are dropped: the server was away for too long")
-            path.unlink(missing_ok=True)
+            self._remove(path)
             total -= sizes[path]
 
+    def _stat(self, path: Path) -> os.stat_result | None:
+        with self._opened() as descriptor, contextlib.suppress(OSError):
+            if descriptor is not None:
+                return os.stat(path.name, dir_fd=descriptor, follow_symlinks=False)
+        return None
 
-def read_plain(path: Path, start: int, most: int) -> bytes:
-    """Return bytes of a plain file; none of a link or a device, which a model might have put there."""
-    try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-    except OSError:
-        return b""
-    with os.fdopen(descriptor, "rb") as stream:
-        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-            return b""
-        stream.seek(start)
-        return stream.read(most)
+    def _remove(self, path: Path) -> None:
+        with self._opened() as descriptor, contextlib.suppress(OSError):
+            if descriptor is not None:
+                os.unlink(path.name, dir_fd=descriptor)
+                self._sent.pop(path.stem, None)
+                self._refused.discard(path.stem)
+
+    @contextlib.contextmanager
+    def _opened(self) -> Iterator[int | None]:
+        """Open the folder itself, so that nothing of another one is removed where a model puts a link in its place."""
+        try:
+            descriptor = os.open(self._folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        except OSError:
+            yield None
+            return
+        try:
+            yield descriptor
+        finally:
+            os.close(descriptor)
 
 
 def _whole_lines(path: Path, start: int) -> bytes:
