@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -29,7 +30,14 @@ if TYPE_CHECKING:
 
 ISOLATION_FILE = "isolation.json"
 KUBERNETES = "kubernetes"
-_CLUSTER_HINT = "set HEADWAY_KUBERNETES_NAMESPACES and what belongs to it where the server starts"
+_CLUSTER_HINT = (
+    "set HEADWAY_KUBERNETES_NAMESPACES, HEADWAY_KUBERNETES_IMAGE and HEADWAY_KUBERNETES_SERVER_URL where the server "
+    "starts, then `headway server restart` (docs/how-to/kubernetes.md); or leave `type: kubernetes` out"
+)
+_NO_CLUSTER = "this server has no cluster, and headway.yaml asks for one"
+_EXTRA_HINT = (
+    "install it where `headway` is: pip install 'headway[kubernetes]', or in a clone pip install '.[kubernetes]'"
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,7 +67,7 @@ class App:
         """Return the engine of that name."""
         if name not in self.engines:
             raise NotThereYet(
-                f"engine {name!r} is not there yet",
+                _NO_CLUSTER if name == KUBERNETES else f"engine {name!r} is not there yet",
                 cause=f"this server has: {', '.join(sorted(self.engines))}",
                 hint=_CLUSTER_HINT
                 if name == KUBERNETES
@@ -83,7 +91,7 @@ class App:
         """Return the deployment target of that name."""
         if name not in self.targets:
             raise NotThereYet(
-                f"deployment target {name!r} is not there yet",
+                _NO_CLUSTER if name == KUBERNETES else f"deployment target {name!r} is not there yet",
                 cause=f"this server has: {', '.join(sorted(self.targets))}",
                 hint=_CLUSTER_HINT
                 if name == KUBERNETES
@@ -176,6 +184,12 @@ def _cluster_engines(settings: Settings) -> dict[str, Engine]:
     """Return the Kubernetes engine where a cluster is set up; the cluster itself is opened by the first attempt."""
     if not settings.kubernetes.is_set_up:
         return {}
+    if find_spec("lightkube") is None:  # said now, and not by the first attempt
+        raise UsageError(
+            "this Headway cannot speak to a cluster: its extra `kubernetes` is not installed",
+            cause="HEADWAY_KUBERNETES_NAMESPACES is set",
+            hint=_EXTRA_HINT,
+        )
     from headway.engines.kubernetes.engine import KubernetesEngine
     from headway.engines.kubernetes.options import options_from
 
@@ -203,12 +217,7 @@ def _cluster_targets(settings: Settings, database: Database, clock: Clock) -> di
 
 def _connect(settings: Settings) -> Callable[[], Kube]:
     def connect() -> Kube:
-        try:
-            from headway.kube import Cluster, open_kube  # what it needs takes time to import
-        except ImportError as error:
-            raise UsageError(
-                "this Headway cannot speak to a cluster", cause=str(error), hint="pip install 'headway[kubernetes]'"
-            ) from error
+        from headway.kube import Cluster, open_kube  # what it needs takes time to import
 
         return open_kube(Cluster(kubeconfig=settings.kubernetes.kubeconfig, context=settings.kubernetes.context))
 

@@ -16,7 +16,11 @@ _CANNOT = re.compile(
 _QUOTA = re.compile(r"exceeded quota: (?P<quota>[^,]+), requested: (?P<asked>.+?), used: (?P<used>.+?), limited: (.+)")
 _MISSING_NAMESPACE = re.compile(r'namespaces "(?P<name>[^"]+)" not found')
 _LONGEST = 500
-MANIFEST = "deploy/kubernetes/rbac.yaml"
+
+
+def rights_command(namespace: str) -> str:
+    """Return what gives the server its rights in a namespace, wherever Headway is installed."""
+    return f"headway kubernetes manifests rbac --namespace {namespace} | kubectl apply -f -"
 
 
 class Why(StrEnum):
@@ -113,7 +117,7 @@ def refusal(message: str) -> ClusterRefused:
             cause=f"{found['user']} lacks the right ({found['verb']} {found['resource']}"
             + (f".{found['group']}" if found["group"] else "")
             + ")",
-            hint=f"apply {MANIFEST} there: kubectl apply -n {found['namespace'] or 'NAMESPACE'} -f {MANIFEST}",
+            hint=rights_command(found["namespace"] or "NAMESPACE"),
         )
     if re.search(r"(maximum|minimum) (cpu|memory|ephemeral-storage) usage per|must be less than or equal", message):
         return ClusterRefused(
@@ -139,7 +143,7 @@ def _absent(message: str, path: str) -> HeadwayError:
         return NotFound(
             f"the cluster has no namespace {found['name']!r}",
             cause="engine: {namespace: ...} of headway.yaml or HEADWAY_KUBERNETES_NAMESPACES names it",
-            hint=f"kubectl create namespace {found['name']}, then apply {MANIFEST} there",
+            hint=f"kubectl create namespace {found['name']}, then {rights_command(found['name'])}",
         )
     return NotFound(f"the cluster has no {path}", cause=message)
 

@@ -22,6 +22,9 @@ LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
 DNS_LABEL = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?")
 _LABEL_PART = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._/-]{0,300}[A-Za-z0-9])?")
 _TRUE, _FALSE = ("1", "true", "yes", "on"), ("0", "false", "no", "off")
+_CLUSTER = "HEADWAY_KUBERNETES_"
+# What a cluster cannot do without, and what it looks like.
+_NEEDED = {"image": "registry.example.com/headway:1", "server_url": "http://ADDRESS-FOR-PODS:7474"}
 _PULLS = ("Always", "IfNotPresent", "Never")
 
 
@@ -91,6 +94,13 @@ class KubernetesSettings:
 
     def __post_init__(self) -> None:
         """Refuse what the cluster would refuse later, naming the variable and what to write."""
+        missing = [_CLUSTER + name.upper() for name in _NEEDED if not getattr(self, name)]
+        if self.namespaces and missing:
+            raise UsageError(
+                f"{' and '.join(missing)} must be set, too",
+                cause="HEADWAY_KUBERNETES_NAMESPACES is set, so there is a cluster",
+                hint="; ".join(f"export {each}={_NEEDED[each.removeprefix(_CLUSTER).lower()]}" for each in missing),
+            )
         for name, problem in _problems(self):
             variable = f"HEADWAY_KUBERNETES_{name.upper()}"
             raise UsageError(f"{variable}: {problem}", hint=f"correct {variable}, or unset it")
@@ -125,9 +135,6 @@ def _problems(given: KubernetesSettings) -> list[tuple[str, str]]:
     names += [("volumes", each.claim) for each in given.volumes]
     names += [(name, getattr(given, name)) for name in ("index_secret", "pull_secret") if getattr(given, name)]
     found = [(name, f"{each!r} is no name that Kubernetes takes") for name, each in names if not _is_label(each)]
-    if given.namespaces:
-        missing = [name for name in ("image", "server_url") if not getattr(given, name)]
-        found += [(name, "it is needed wherever HEADWAY_KUBERNETES_NAMESPACES is set") for name in missing]
     if given.server_url and not _is_address(given.server_url):
         found.append(("server_url", f"{given.server_url!r} is no http:// or https:// address of a server"))
     if not _is_cache(given.cache):

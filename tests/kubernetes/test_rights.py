@@ -129,7 +129,7 @@ def test_what_it_may_not_is_refused_with_the_way_out(kube: Kube, namespace: str)
     with pytest.raises(ClusterRefused) as refused:
         kube.list("Secret", namespace=namespace)
     assert refused.value.why is Why.RBAC
-    assert "rbac.yaml" in refused.value.hint
+    assert "manifests rbac" in refused.value.hint
     with pytest.raises(ClusterRefused):
         kube.list("Pod", namespace="kube-system")
 

@@ -74,8 +74,8 @@ SMALL = {"namespaces": ("ml",), "image": "headway:1", "server_url": "http://10.0
     [
         ("NAMESPACES", "ML", "'ML' is no name that Kubernetes takes"),
         ("NAMESPACES", "ml,kube_system", "'kube_system' is no name"),
-        ("IMAGE", "", "it is needed wherever"),
-        ("SERVER_URL", "", "it is needed wherever"),
+        ("IMAGE", "", "HEADWAY_KUBERNETES_IMAGE must be set, too"),
+        ("SERVER_URL", "", "HEADWAY_KUBERNETES_SERVER_URL must be set, too"),
         ("SERVER_URL", "headway.example", "is no http:// or https:// address"),
         ("SERVER_URL", "http://user:word@host", "is no http:// or https:// address"),
         ("SERVER_URL", "http://host:99999", "is no http:// or https:// address"),

@@ -148,7 +148,7 @@ def test_a_right_that_is_missing_is_named_with_what_gives_it(cluster: SmallClust
     engine, spec = cluster.engine(), cluster.spec(WRITES, outputs=("runs",))
     handle = engine.start(spec)
     told = wait_for(engine, handle, waiting("may not create jobs in the namespace default"))
-    assert "kubectl apply -n default -f deploy/kubernetes/rbac.yaml" in told.why
+    assert "headway kubernetes manifests rbac --namespace default | kubectl apply -f -" in told.why
     asked = len(cluster.api.log)
     time.sleep(1)
     assert len(cluster.api.log) - asked < 8  # it is not asked at every look

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 from headway.engines.kubernetes.options import KubernetesOptions
 from headway.engines.proof import Finding
 from headway.errors import HeadwayError
-from headway.kube_errors import MANIFEST
+from headway.kube_errors import rights_command
 
 if TYPE_CHECKING:
     from headway.kube import Kube
@@ -22,6 +24,8 @@ RIGHTS: tuple[tuple[str, str, tuple[str, ...]], ...] = (
     ("Event", "", ("list",)),
 )
 
+_ANSWERS = 3.0
+
 
 def prove(connect: Callable[[], Kube], options: KubernetesOptions) -> Iterator[Finding]:
     """Look at the cluster, then at each namespace that projects may name."""
@@ -31,9 +35,8 @@ def prove(connect: Callable[[], Kube], options: KubernetesOptions) -> Iterator[F
     except HeadwayError as error:
         yield Finding(name="kubernetes", state="fail", found=error.message, cause=error.cause, hint=error.hint)
         return
-    yield Finding(
-        name="kubernetes", state="ok", found=f"{version} at {kube.address}; pods reach us at {options.server_url}"
-    )
+    yield Finding(name="kubernetes", state="ok", found=f"{version} at {kube.address}")
+    yield _address(options.server_url)
     for namespace in dict.fromkeys((options.namespace, *options.namespaces)):
         yield _namespace(kube, namespace)
     if not options.enforces_network:
@@ -41,9 +44,33 @@ def prove(connect: Callable[[], Kube], options: KubernetesOptions) -> Iterator[F
             name="kubernetes network",
             state="warn",
             found="code from forks is not taken: nobody has said that the cluster enforces NetworkPolicy",
-            hint="apply deploy/kubernetes/network.yaml where the network enforces it, and set "
+            hint="`headway kubernetes manifests network`, where the network enforces that, and set "
             "HEADWAY_KUBERNETES_ENFORCES_NETWORK=1",
         )
+
+
+def _address(url: str) -> Finding:
+    """Say whether anything listens at the address that pods are told; that they reach it, too, only they can say."""
+    parts = urlsplit(url)
+    port = parts.port or (443 if parts.scheme == "https" else 80)
+    if parts.hostname in ("localhost", "::1") or str(parts.hostname).startswith("127."):
+        return Finding(
+            name="kubernetes address",
+            state="fail",
+            found=f"pods are told {url}, which leads each pod to itself",
+            hint="set HEADWAY_KUBERNETES_SERVER_URL to an address of this machine that pods reach",
+        )
+    try:
+        socket.create_connection((str(parts.hostname), port), timeout=_ANSWERS).close()
+    except OSError as error:
+        return Finding(
+            name="kubernetes address",
+            state="warn",
+            found=f"pods are told {url}, and nothing answers there from here either",
+            cause=str(error),
+            hint="listen there (HEADWAY_HOST, HEADWAY_PORT), or correct HEADWAY_KUBERNETES_SERVER_URL",
+        )
+    return Finding(name="kubernetes address", state="ok", found=f"pods are told {url}; it answers from here")
 
 
 def _namespace(kube: Kube, namespace: str) -> Finding:
@@ -63,6 +90,6 @@ def _namespace(kube: Kube, namespace: str) -> Finding:
             state="fail",
             found=f"the server may not {', '.join(missing)} there",
             cause="it asked the cluster (SelfSubjectAccessReview); a namespace that is not there looks the same",
-            hint=f"kubectl apply -n {namespace} -f {MANIFEST}",
+            hint=rights_command(namespace),
         )
     return Finding(name=name, state="ok", found="the server may do all that attempts need")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from headway.engines.proof import Finding
-from headway.kube_errors import MANIFEST
+from headway.kube_errors import rights_command
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -38,5 +38,5 @@ def prove(kube: Kube, namespaces: Iterable[str]) -> Iterator[Finding]:
             name=f"kubernetes endpoints in {namespace}",
             state="fail" if missing else "ok",
             found=f"the server may not {', '.join(missing)} there" if missing else "the server may do all they need",
-            hint=f"kubectl apply -n {namespace} -f {MANIFEST}" if missing else "",
+            hint=rights_command(namespace) if missing else "",
         )
