@@ -22,7 +22,7 @@ from lightkube.config.kubeconfig import KubeConfig, SingleConfig
 from lightkube.core.exceptions import ConfigError as LightkubeConfigError
 
 from headway.errors import UsageError
-from headway.kube_errors import ClusterAway, WatchGap, explain
+from headway.kube_errors import ClusterAway, ClusterRefused, WatchGap, Why, explain
 
 Document = dict[str, Any]
 
@@ -188,7 +188,9 @@ class Kube:
                     raise explain("GET", path, response.status_code, response.text, self.address)
                 for line in response.iter_lines():
                     yield _change(line)
-        except (httpx2.HTTPError, OSError) as error:
+        except LightkubeConfigError as error:
+            raise _no_login(self.address, error) from error
+        except (httpx2.HTTPError, OSError, ValueError) as error:  # half a line is no JSON: the connection was cut
             raise ClusterAway.of(self.address, error) from error
 
     def log(self, pod: str, *, namespace: str, container: str, limit: int = 1 << 20) -> bytes:
@@ -255,7 +257,7 @@ class Kube:
             self._bucket.take()
             response = self._client.request(method, path, **what)
         except (httpx2.HTTPError, OSError, LightkubeConfigError):
-            response = None
+            response = None  # a token's file may be replaced this very moment
         if response is not None:
             if response.status_code not in _AGAIN:
                 return response
@@ -264,7 +266,9 @@ class Kube:
         try:
             self._bucket.take()
             return self._client.request(method, path, **what)
-        except (httpx2.HTTPError, OSError, LightkubeConfigError) as error:
+        except LightkubeConfigError as error:
+            raise _no_login(self.address, error) from error
+        except (httpx2.HTTPError, OSError) as error:
             raise ClusterAway.of(self.address, error) from error
 
 
@@ -311,6 +315,17 @@ def _config(cluster: Cluster) -> SingleConfig:
 def _named(cluster: Cluster) -> str:
     where = cluster.kubeconfig or "the service account, KUBECONFIG or ~/.kube/config"
     return f"context {cluster.context!r} of {where}" if cluster.context else where
+
+
+def _no_login(address: str, error: LightkubeConfigError) -> ClusterRefused:
+    """Return the error for a login that cannot be had at present: it is tried again, like any refusal."""
+    return ClusterRefused(
+        f"there is no login for the cluster at {address}",
+        why=Why.LOGIN,
+        cause=str(error),
+        hint="`headway doctor` asks again; programs that log in are taken up to client.authentication.k8s.io/v1beta1: "
+        "with a newer one, use a kubeconfig with a token or a certificate",
+    )
 
 
 def _names(document: Document) -> tuple[str, str, str]:
