@@ -34,12 +34,11 @@ class Kept:
         self.room = room
         self.blocks: list[bytes] = []
 
-    def put(self, _key: str, chunks: Iterable[bytes]) -> str:
+    def save(self, _key: str, chunks: Iterable[bytes]) -> None:
         for chunk in chunks:
             if len(self.blocks) == self.room:
                 raise StorageFull("the disk is full")
             self.blocks.append(chunk)
-        return ""
 
 
 def upload(body: Body, store: Kept) -> set[asyncio.Task[Any]]:
