@@ -191,6 +191,19 @@ def test_a_pod_of_one_container_says_that_it_fetches_the_source() -> None:
     assert found == Waits(why="its pod fetches the source")
 
 
+@pytest.mark.parametrize("where", ["first container", "only container"])
+def test_a_source_that_does_not_come_names_the_address(where: str) -> None:
+    running = {"running": {"startedAt": ago(30)}}
+    states = (
+        {"initContainerStatuses": [{"name": "source", "state": running}]}
+        if where == "first container"
+        else {"containerStatuses": step(**running)}
+    )
+    found = judged(pod(**states))
+    assert isinstance(found, Waits)
+    assert "http://headway:7474 (HEADWAY_KUBERNETES_SERVER_URL)" in found.why
+
+
 def test_a_sidecar_that_the_cluster_adds_is_no_first_container() -> None:
     found = pod(initContainerStatuses=init("istio-proxy", exitCode=137))
     found["spec"]["initContainers"] = [{"name": "istio-proxy", "restartPolicy": "Always"}]

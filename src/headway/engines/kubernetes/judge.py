@@ -22,10 +22,11 @@ from headway.engines.kubernetes.reading import (
     Document,
     condition,
     init_statuses,
-    is_running,
     job_failure,
     latest_event,
+    running_since,
     seconds_of,
+    since_when_runs,
     waiting,
 )
 from headway.kube_errors import refusal
@@ -33,6 +34,7 @@ from headway.kube_errors import refusal
 _SETTLES = 3.0
 _MOUNT_PATIENCE = 20.0
 _CONFIG_PATIENCE = 60.0
+_FETCHES_IN = 20.0  # after that, whoever looks is told what may be in the way
 _NEVER = frozenset({"ErrImageNeverPull", "InvalidImageName"})
 _PULL = frozenset({"ErrImagePull", "ImagePullBackOff", "RegistryUnavailable", "ImageInspectError"})
 _CONFIG = frozenset({"CreateContainerConfigError", "CreateContainerError", "RunContainerError"})
@@ -134,7 +136,7 @@ def _not_begun(pod: Document, facts: Facts, now: float, options: KubernetesOptio
     unscheduled = condition(pod, "PodScheduled", "False")
     if unscheduled is not None:
         return _unscheduled(unscheduled, now, options)
-    return _preparing(pod, facts, age)
+    return _preparing(pod, facts, now, options)
 
 
 def _without_image(
@@ -169,14 +171,23 @@ def _unscheduled(found: Document, now: float, options: KubernetesOptions) -> Exi
     return ended_now(NOT_STARTED, text, now, detail=f"{said}; {hint}")
 
 
-def _preparing(pod: Document, facts: Facts, age: float) -> Waits:
+def _preparing(pod: Document, facts: Facts, now: float, options: KubernetesOptions) -> Waits:
     for status in init_statuses(pod):
-        if (status.get("state") or {}).get("running"):
+        if since := running_since(status):
             is_environment = status.get("name") == ENVIRONMENT
-            return Waits(why="its pod makes the environment" if is_environment else "its pod fetches the source")
-    if is_running(pod, STEP):
-        return Waits(why="its pod fetches the source")  # by itself: its environment stands, or it needs none
-    if age < _MOUNT_PATIENCE:
-        return Waits()
+            return Waits(why="its pod makes the environment" if is_environment else _fetching(since, now, options))
+    if since := since_when_runs(pod, STEP):  # by itself: its environment stands, or it needs none
+        return Waits(why=_fetching(since, now, options))
+    if now - seconds_of(pod["metadata"].get("creationTimestamp"), now) < _MOUNT_PATIENCE:
+        return Waits(why="its pod is being prepared")
     said = latest_event(facts.events, "FailedMount", "FailedAttachVolume")
     return Waits(why=f"waits for a volume: {said}" if said else "its pod is being prepared", asks_events=True)
+
+
+def _fetching(since: str, now: float, options: KubernetesOptions) -> str:
+    if now - seconds_of(since, now) < _FETCHES_IN:
+        return "its pod fetches the source"
+    return (
+        f"its pod has not got the source yet: is {options.server_url} (HEADWAY_KUBERNETES_SERVER_URL) an address that "
+        "pods reach? `headway doctor` says whether anything listens there, the pod's own log what it meets"
+    )

@@ -41,10 +41,16 @@ def terminated(pod: Document, name: str) -> Document | None:
     return None
 
 
-def is_running(pod: Document, name: str) -> bool:
-    """Return whether a container runs."""
+def running_since(status: Document) -> str:
+    """Return since when a container runs, "now" where the cluster does not say; "" when it does not run."""
+    found = (status.get("state") or {}).get("running")
+    return "" if found is None else str(found.get("startedAt") or "now")
+
+
+def since_when_runs(pod: Document, name: str) -> str:
+    """Return since when the pod's container of that name runs; "" when it does not."""
     found = (pod.get("status") or {}).get("containerStatuses") or ()
-    return any(each.get("name") == name and (each.get("state") or {}).get("running") for each in found)
+    return next((running_since(each) for each in found if each.get("name") == name), "")
 
 
 def waiting(pod: Document) -> tuple[str, str, str] | None:

@@ -120,7 +120,7 @@ def server_of(url: str) -> dict:
 
 def _fetch(server: AttemptServer, packed: Path, order: Order) -> None:
     try:
-        found = patiently(lambda: server.source(packed), time.monotonic() + _PATIENCE)
+        found = patiently(_telling(lambda: server.source(packed), order.server), time.monotonic() + _PATIENCE)
     except Away as away:
         raise Failed(
             f"the pod does not reach the server at {order.server}",
@@ -135,6 +135,22 @@ def _fetch(server: AttemptServer, packed: Path, order: Order) -> None:
             f"SHA-256 {found} instead of {order.source}",
             "something between pod and server changes what passes: look at proxies between them",
         )
+
+
+def _telling(fetch: Callable[[], str], address: str) -> Callable[[], str]:
+    """Say on the container's log, once for each reason, what is in the way: ten minutes of silence help nobody."""
+    told: set[str] = set()
+
+    def call() -> str:
+        try:
+            return fetch()
+        except Away as away:
+            if str(away) not in told:
+                told.add(str(away))
+                print(f"the server at {address} does not answer: {away}; tried again", file=sys.stderr, flush=True)
+            raise
+
+    return call
 
 
 def _end(*_: object) -> None:
