@@ -124,6 +124,7 @@ class Site:
             "/events",
             "/why",
             "/trash",
+            "/people",
         ]
         found += [f"/changes/{change.repo_id}/{change.number}" for change in self.changes]
         for job in self.jobs:

@@ -45,6 +45,8 @@ FILTERED = frozenset(
         ("GET", "/"),
         ("GET", "/changes"),
         ("POST", "/commands"),
+        ("GET", "/people"),
+        ("POST", "/people/tokens"),
         ("GET", "/jobs/compare"),
         ("GET", "/runs/compare"),
         ("GET", "/why"),

@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 
 from headway.api.answers import Call
+from headway.app import App
 from headway.auth.model import NO_PROJECT, Principal, Role, Token, TokenKind, User
 from headway.auth.projects import ProjectStore
 from headway.auth.tokens import TokenStore
@@ -230,16 +231,24 @@ def _end(seconds: int | None, now: datetime, latest: datetime | None) -> datetim
 
 def revoke_token(call: Call) -> Any:
     """End a token of the caller's own, or as an administrator anybody's."""
-    who, token_id = call.principal, call.path["token"]
-    with call.app.database.write() as tx:
+    end_token(call.app, call.principal, call.path["token"])
+    return {"id": call.path["token"], "revoked": True}
+
+
+def end_token(app: App, who: Principal, token_id: str) -> None:
+    """End a token, if it is theirs or they are an administrator.
+
+    Raises:
+        NotFound: there is none that they may know of.
+    """
+    with app.database.write() as tx:
         store = TokenStore(tx)
         found = store.find(token_id)
         is_theirs = found is not None and (found[0].user == who.user or _is_admin(who))
         if found is None or not is_theirs or who.project not in (NO_PROJECT, found[0].project):
             raise NotFound(f"there is no token {token_id[:40]}", hint="headway token list")
-        store.revoke(token_id, at=call.app.clock.now(), by=who.user)
-    call.app.authenticator.forget_all()
-    return {"id": token_id, "revoked": True}
+        store.revoke(token_id, at=app.clock.now(), by=who.user)
+    app.authenticator.forget_all()
 
 
 def _is_admin(who: Principal) -> bool:

@@ -14,6 +14,7 @@ from headway.commands.model import Command, CommandState
 from headway.commands.store import CommandStore
 from headway.db import schema
 from headway.errors import HeadwayError, NotThereYet, UsageError
+from headway.flow.deciding import deciding_job
 from headway.flow.model import JobResult
 from headway.flow.present import command_text
 from headway.flow.projects import contexts_for
@@ -112,7 +113,14 @@ def _newest(tx: Connection, repo_id: str, numbers: list[int]) -> dict[int, Job]:
     for job in jobs:
         if job.change is not None:
             found.setdefault(job.change, job)
-    return found
+    return {number: _decides(tx, job) for number, job in found.items()}
+
+
+def _decides(tx: Connection, job: Job) -> Job:
+    """Return the job whose the required status is, where this one only tried other values (ADR 0019)."""
+    if not JobStore(tx).plan(job.plan_id).replaced:
+        return job
+    return deciding_job(tx, job) or job
 
 
 def _listed(change: Change, job: Job | None, results: dict[str, JobResult]) -> Listed:
@@ -161,13 +169,13 @@ def show(visit: Visit) -> Response:
 
 
 def _told(app: App, tx: Connection, change: Change, jobs: list[Job]) -> list[Told]:
-    """Return the newest report of each project, those of the head commit first."""
+    """Return each project's report that decides about the merge, those of the head commit first."""
     newest: dict[str, Job] = {}
     for job in jobs:
         known = newest.get(job.project)
         if known is None or (known.commit != change.head_sha and job.commit == change.head_sha):
             newest[job.project] = job
-    found = [tell_change(app, tx, job, head=change.head_sha) for job in newest.values()]
+    found = [tell_change(app, tx, _decides(tx, job), head=change.head_sha) for job in newest.values()]
     return sorted(found, key=lambda each: (each.is_stale, each.job.project))
 
 

@@ -8,7 +8,7 @@ from starlette.routing import BaseRoute
 from headway.app import App
 from headway.auth.model import Role
 from headway.errors import NotFound
-from headway.web import changes, charts, commands, deployments, home, jobs, login, models, runs, trash
+from headway.web import changes, charts, commands, deployments, home, jobs, login, models, people, runs, trash
 from headway.web.assets import static_route
 from headway.web.visit import Visit, page
 
@@ -45,6 +45,9 @@ def web_routes(app: App) -> list[BaseRoute]:
         ("GET", "/trash", Role.VIEWER, trash.show),
         ("POST", "/trash/restore", Role.CONTRIBUTOR, trash.put_back),
         ("POST", "/trash/purge", Role.MAINTAINER, trash.purge),
+        ("GET", "/people", Role.VIEWER, people.show),
+        ("POST", "/people/shut", Role.ADMIN, people.shut),
+        ("POST", "/people/tokens", Role.VIEWER, people.end),
         ("GET", "/login", Role.NONE, login.show),
         ("POST", "/login", Role.NONE, login.enter),
         ("POST", "/logout", Role.VIEWER, login.leave),

@@ -18,7 +18,7 @@ LASTS = timedelta(hours=12)
 
 # Where a login may lead: pages of ours and nothing else, or `?next=` would send people anywhere.
 _PAGES = re.compile(
-    r"/(?:(?:changes|jobs|runs|models|deployments|releases|events|commands|why|trash)(?:/[A-Za-z0-9._~%:@/+-]*)?)?"
+    r"/(?:(?:changes|jobs|runs|models|deployments|releases|events|commands|why|trash|people)(?:/[A-Za-z0-9._~%:@/+-]*)?)?"
     r"(?:\?[A-Za-z0-9._~%:@/+=&!$'()*,;-]*)?(?:\#[A-Za-z0-9-]*)?",
 )
 

@@ -61,6 +61,7 @@ def test_each_route_refuses_the_role_below_the_one_it_needs(api: Any) -> None:
         ("DELETE", "/tokens/{token}"): Role.VIEWER,
         ("POST", "/repos/{repo}/changes/{number}/merge"): Role.MAINTAINER,
         ("POST", "/models/{model}/aliases"): Role.MAINTAINER,
+        ("DELETE", "/deployments/{name}"): Role.MAINTAINER,
         ("POST", "/trash/purges"): Role.MAINTAINER,
         ("GET", "/trash/purges"): Role.ADMIN,
         ("POST", "/space/measure"): Role.ADMIN,

@@ -14,6 +14,7 @@ from headway.errors import Conflict, NotFound, Refused
 from headway.flow.endpoint_removal import remove_endpoint
 from headway.registry.model import VersionState
 from headway.registry.store import RegistryStore
+from headway.serving.model import Observed
 from headway.serving.reconcile import reconcile
 from headway.serving.store import DeploymentStore, ReleaseStore
 
@@ -61,7 +62,7 @@ class Late(FakeTarget):
         super().__init__()
         self.site = site
 
-    def observe(self, name: str):  # noqa: ANN201  # as the fake's
+    def observe(self, name: str) -> Observed | None:
         seen = super().observe(name)
         if seen is None and self.site.release:
             self.site.release = ""
