@@ -33,6 +33,10 @@ _BURST = 40.0
 _AGAIN = frozenset({429, 500, 502, 503, 504})
 _LONGEST_PAUSE = 5.0
 _PAGE = 500
+_MOST_PAGES = 100
+_LONGEST_ANSWER = 64 << 20  # bytes: a page of large pods is about ten megabytes
+_LONGEST_CHANGE = 8 << 20  # of one line of a watch; etcd keeps no object above 1.5 MB
+_WHOLE_SECONDS = 60.0  # for an answer that comes byte by byte
 _FIELD_MANAGER = "headway"
 _MERGE = "application/merge-patch+json"
 _APPLY = "application/apply-patch+yaml"
@@ -84,6 +88,20 @@ _KINDS: dict[str, tuple[str, str, bool]] = {
 }
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Answer:
+    """An answer that was read to its end, which is bounded."""
+
+    status_code: int
+    headers: Mapping[str, str]
+    content: bytes
+
+    @property
+    def text(self) -> str:
+        """The body for people."""
+        return self.content.decode("utf-8", "replace")
+
+
 class _Bucket:
     """Lets so many requests through in a second; everybody else waits his turn."""
 
@@ -123,7 +141,7 @@ class Kube:
     def get(self, kind: str, name: str, *, namespace: str) -> Document | None:
         """Return an object, or None when there is none."""
         answer = self._send("GET", _path(kind, namespace, name), missing_is_fine=True)
-        return None if answer is None else _object(answer)
+        return None if answer is None else self._named(answer)
 
     def create(self, document: Document) -> tuple[Document, bool]:
         """Make an object and return it with True; the one of the same name that is there already, with False."""
@@ -131,7 +149,7 @@ class Kube:
         path = _path(kind, namespace, version=document.get("apiVersion", ""))
         answer = self._send("POST", path, body=document, taken_is_fine=True)
         if answer is not None:
-            return _object(answer), True
+            return self._named(answer), True
         there = self.get(kind, name, namespace=namespace)
         return (document if there is None else there), False
 
@@ -140,13 +158,13 @@ class Kube:
         kind, name, namespace = _names(document)
         path = _path(kind, namespace, name, version=document.get("apiVersion", ""))
         params = {"fieldManager": _FIELD_MANAGER, "force": "true"}
-        return _object(self._send("PATCH", path, body=document, params=params, content_type=_APPLY))
+        return self._named(self._send("PATCH", path, body=document, params=params, content_type=_APPLY))
 
     def patch(self, kind: str, name: str, body: Document, *, namespace: str) -> Document | None:
         """Merge `body` into an object; None when there is none."""
         path = _path(kind, namespace, name)
         answer = self._send("PATCH", path, body=body, content_type=_MERGE, missing_is_fine=True)
-        return None if answer is None else _object(answer)
+        return None if answer is None else self._named(answer)
 
     def delete(self, kind: str, name: str, *, namespace: str, grace: int | None = None, policy: str = "") -> bool:
         """Ask for an object's end and return whether it was there; what it owns goes first (policy Foreground)."""
@@ -159,13 +177,16 @@ class Kube:
         """Return every object that the selectors match, read page by page."""
         params = {"limit": str(_PAGE)} | _selectors(labels, fields)
         items: list[Document] = []
-        while True:
-            page = _object(self._send("GET", _path(kind, namespace), params=params))
-            items += page.get("items") or ()
-            metadata = page.get("metadata") or {}
+        for _ in range(_MOST_PAGES):
+            page = self._object(self._send("GET", _path(kind, namespace), params=params))
+            found, metadata = page.get("items") or [], page.get("metadata") or {}
+            if not isinstance(found, list) or not isinstance(metadata, dict):
+                raise self._senseless()
+            items += (each for each in found if _has_name(each))
             if not metadata.get("continue"):
                 return Listing(items=tuple(items), version=str(metadata.get("resourceVersion", "")))
-            params["continue"] = metadata["continue"]
+            params["continue"] = str(metadata["continue"])
+        raise self._senseless(f"its list of {kind}s goes on after {_MOST_PAGES} pages")
 
     def watch(
         self, kind: str, *, namespace: str, version: str, labels: str = "", fields: str = "", seconds: int = 20
@@ -184,13 +205,13 @@ class Kube:
         try:
             with self._client.stream("GET", path, params=params, timeout=timeout) as response:
                 if response.status_code != 200:
-                    response.read()
-                    raise explain("GET", path, response.status_code, response.text, self.address)
-                for line in response.iter_lines():
-                    yield _change(line)
+                    answer = self._whole(response)
+                    raise explain("GET", path, answer.status_code, answer.text, self.address)
+                for line in self._lines(response, time.monotonic() + seconds + READ_SECONDS):
+                    yield self._change(line)
         except LightkubeConfigError as error:
             raise _no_login(self.address, error) from error
-        except (httpx2.HTTPError, OSError, ValueError) as error:  # half a line is no JSON: the connection was cut
+        except (httpx2.HTTPError, OSError) as error:
             raise ClusterAway.of(self.address, error) from error
 
     def log(self, pod: str, *, namespace: str, container: str, limit: int = 1 << 20) -> bytes:
@@ -198,7 +219,7 @@ class Kube:
         params = {"container": container, "limitBytes": str(limit)}
         path = f"{_path('Pod', namespace, pod)}/log"
         response = self._send("GET", path, params=params, missing_is_fine=True, unready_is_fine=True)
-        return b"" if response is None else response.content
+        return b"" if response is None else response.content[:limit]
 
     def may(self, verb: str, kind: str, *, namespace: str, subresource: str = "") -> bool:
         """Return whether the login may do this (SelfSubjectAccessReview)."""
@@ -212,11 +233,12 @@ class Kube:
             "spec": {"resourceAttributes": attributes},
         }
         answer = self._send("POST", "apis/authorization.k8s.io/v1/selfsubjectaccessreviews", body=body)
-        return bool((_object(answer).get("status") or {}).get("allowed"))
+        status = self._object(answer).get("status")
+        return isinstance(status, dict) and status.get("allowed") is True
 
     def version(self) -> str:
         """Return the version of the API server, such as v1.31.4."""
-        return str(_object(self._send("GET", "version")).get("gitVersion", "unknown"))
+        return str(self._object(self._send("GET", "version")).get("gitVersion", "unknown"))[:100]
 
     def raw_get(self, path: str, *, params: Mapping[str, str] | None = None) -> bytes | None:
         """Return the body of any path of the API, such as the proxy of a service; None when it is not there."""
@@ -234,7 +256,7 @@ class Kube:
         missing_is_fine: bool = False,
         taken_is_fine: bool = False,
         unready_is_fine: bool = False,
-    ) -> httpx2.Response | None:
+    ) -> _Answer | None:
         """Send one request, once more where that can help; None for an absence or presence that is fine."""
         content = None if body is None else json.dumps(body).encode()
         headers = {"Content-Type": content_type} if content is not None else {}
@@ -251,11 +273,11 @@ class Kube:
             return None  # the container has not begun
         raise explain(method, path, status, response.text, self.address)
 
-    def _twice(self, method: str, path: str, **what: Any) -> httpx2.Response:
+    def _twice(self, method: str, path: str, **what: Any) -> _Answer:
         pause = 0.2 + random.random() * 0.3  # noqa: S311  # jitter, no secret
         try:
             self._bucket.take()
-            response = self._client.request(method, path, **what)
+            response = self._ask(method, path, **what)
         except (httpx2.HTTPError, OSError, LightkubeConfigError):
             response = None  # a token's file may be replaced this very moment
         if response is not None:
@@ -265,11 +287,78 @@ class Kube:
         time.sleep(pause)
         try:
             self._bucket.take()
-            return self._client.request(method, path, **what)
+            return self._ask(method, path, **what)
         except LightkubeConfigError as error:
             raise _no_login(self.address, error) from error
         except (httpx2.HTTPError, OSError) as error:
             raise ClusterAway.of(self.address, error) from error
+
+    def _ask(self, method: str, path: str, **what: Any) -> _Answer:
+        with self._client.stream(method, path, **what) as response:
+            return self._whole(response)
+
+    def _whole(self, response: httpx2.Response) -> _Answer:
+        """Read an answer to its end: neither its length nor its pace is the other side's to choose."""
+        body, deadline = bytearray(), time.monotonic() + _WHOLE_SECONDS
+        for part in response.iter_bytes():
+            body += part
+            if len(body) > _LONGEST_ANSWER:
+                raise self._senseless(f"one answer has more than {_LONGEST_ANSWER >> 20} MB")
+            if time.monotonic() > deadline:
+                raise self._senseless(f"one answer takes longer than {_WHOLE_SECONDS:g} seconds")
+        return _Answer(status_code=response.status_code, headers=response.headers, content=bytes(body))
+
+    def _lines(self, response: httpx2.Response, deadline: float) -> Iterator[bytes]:
+        """Yield the lines of a watch; after the deadline it ends, as the other side should have ended it."""
+        rest = bytearray()
+        for part in response.iter_bytes():
+            rest += part
+            if b"\n" in part:
+                *lines, last = bytes(rest).split(b"\n")
+                rest = bytearray(last)
+                yield from (line for line in lines if line.strip())
+            if len(rest) > _LONGEST_CHANGE:
+                raise self._senseless(f"one line of a watch has more than {_LONGEST_CHANGE >> 20} MB")
+            if time.monotonic() > deadline:
+                return
+        if rest.strip():
+            yield bytes(rest)
+
+    def _change(self, line: bytes) -> Change:
+        event = self._decoded(line)
+        document, kind = event.get("object"), event.get("type")
+        if kind == "ERROR":
+            said = str(document.get("message", "")) if isinstance(document, dict) else ""
+            raise WatchGap("the watch has a gap", cause=said, hint="it lists again by itself")
+        is_mark = kind == "BOOKMARK" and isinstance(document, dict)
+        if not isinstance(kind, str) or not isinstance(document, dict) or not (is_mark or _has_name(document)):
+            raise self._senseless()
+        return Change(type=kind, document=document)
+
+    def _named(self, answer: _Answer | None) -> Document:
+        found = self._object(answer)
+        if not _has_name(found):
+            raise self._senseless()
+        return found
+
+    def _object(self, answer: _Answer | None) -> Document:
+        return {} if answer is None else self._decoded(answer.content)
+
+    def _decoded(self, text: bytes) -> Document:
+        try:
+            found = json.loads(text)
+        except (ValueError, RecursionError) as error:
+            raise self._senseless(f"{error} in {text[:80]!r}") from error
+        if not isinstance(found, dict):
+            raise self._senseless(f"no object, but {text[:80]!r}")
+        return found
+
+    def _senseless(self, cause: str = "it is of another shape") -> ClusterAway:
+        return ClusterAway(
+            f"the cluster at {self.address} answers what no Kubernetes answers",
+            cause=cause,
+            hint="look at the address in the kubeconfig and at proxies before it; `headway doctor` asks again",
+        )
 
 
 def open_kube(cluster: Cluster, *, read_seconds: float = READ_SECONDS) -> Kube:
@@ -350,41 +439,29 @@ def _selectors(labels: str, fields: str) -> dict[str, str]:
     return {name: value for name, value in found.items() if value}
 
 
-def _change(line: str) -> Change:
-    event = json.loads(line)
-    document = event.get("object") or {}
-    if event.get("type") == "ERROR":
-        raise WatchGap(
-            "the watch has a gap",
-            cause=str(document.get("message", "")),
-            hint="it lists again by itself",
-        )
-    return Change(type=str(event["type"]), document=document)
+def _has_name(found: object) -> bool:
+    metadata = found.get("metadata") if isinstance(found, dict) else None
+    return isinstance(metadata, dict) and isinstance(metadata.get("name"), str)
 
 
-def _object(response: httpx2.Response | None) -> Document:
-    found: Any = {} if response is None else json.loads(response.content)
-    return found if isinstance(found, dict) else {}
-
-
-def _status(response: httpx2.Response) -> Document:
+def _status(response: _Answer) -> Document:
     try:
         found = json.loads(response.content)
-    except ValueError:
+    except (ValueError, RecursionError):
         return {}
     return found if isinstance(found, dict) else {}
 
 
-def _reason(response: httpx2.Response) -> str:
+def _reason(response: _Answer) -> str:
     return str(_status(response).get("reason", ""))
 
 
-def _lacks_namespace(response: httpx2.Response) -> bool:
+def _lacks_namespace(response: _Answer) -> bool:
     details = _status(response).get("details")
     return isinstance(details, dict) and details.get("kind") == "namespaces"
 
 
-def _retry_after(response: httpx2.Response) -> float:
+def _retry_after(response: _Answer) -> float:
     try:
         return min(float(response.headers.get("retry-after", "0")), _LONGEST_PAUSE)
     except ValueError:
