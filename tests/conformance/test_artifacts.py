@@ -210,6 +210,23 @@ def test_odd_names(folder: Folder, name: str, told: str) -> None:
     assert folder.listed()["files"][0]["path"] == name
 
 
+@pytest.mark.parametrize("dot", [".", "./."])
+def test_a_dot_is_the_folder_itself(full: Folder, dot: str) -> None:
+    assert full.listed(dot) == full.listed()
+    assert full.listed(f"dir/{dot}") == full.listed("dir")
+
+
+def test_a_run_s_files_below_a_dot(full: Folder) -> None:
+    found = full.server.get("artifacts/list", run_id=full.run, path=".")["files"]
+    assert {(each["path"].removeprefix("./"), each["is_dir"]) for each in found} == {("a.txt", False), ("dir", True)}
+
+
+@pytest.mark.parametrize("path", [".", "./dir", "dir/."])
+def test_the_client_downloads_a_folder_by_its_dot(full: Folder, mlflow: Any, tmp_path: Path, path: str) -> None:
+    place = mlflow.artifacts.download_artifacts(run_id=full.run, artifact_path=path, dst_path=str(tmp_path))
+    assert sorted(file.name for file in Path(place).rglob("*.txt"))[-2:] == ["b.txt", "c.txt"]
+
+
 # --- by run -----------------------------------------------------------------------------------------
 
 

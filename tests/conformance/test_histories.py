@@ -223,3 +223,11 @@ def test_the_store_takes_thinned_histories(rest: Any, server: Server, exp: str) 
         run_ids=[run], metric_key="m", max_results=320, start_step=20, end_step=30
     )
     assert [each.step for each in found] == list(range(20, 31))
+
+
+@pytest.mark.parametrize(
+    ("path", "name", "text"), [(BULK, "run_id", "cannot specify more than"), (INTERVAL, "run_ids", "at most 100")]
+)
+def test_a_thousand_runs_are_refused_as_too_many(server: Server, path: str, name: str, text: str) -> None:
+    ids = [f"id_{number}" for number in range(1000)]
+    assert server.refused(path, method="GET", metric_key="key", **{name: ids}).says(text)

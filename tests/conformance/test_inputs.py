@@ -255,3 +255,15 @@ def test_through_the_client(client: Any, exp: str, server: Server) -> None:
     assert [each.model_id for each in found.inputs.model_inputs] == ["m-9"]
     assert [(each.model_id, each.step) for each in found.outputs.model_outputs] == [("m-8", 3)]
     client._tracking_client.store.log_inputs(run)
+
+
+def test_an_empty_experiment_has_no_data_sets_to_search(server: Server) -> None:
+    assert server.refused(DATASETS, {"experiment_ids": [""]}).says("Invalid experiment ID ''")
+
+
+def test_more_than_a_thousand_data_sets_at_once(server: Server, exp: str) -> None:
+    run = server.run(exp)
+    entries = [given(dataset(f"n{number}", f"d{number}")) for number in range(1010)]
+    assert server.post("runs/log-inputs", {"run_id": run, "datasets": entries}) == {}
+    assert len(inputs(server, run)) == 1010
+    assert len(server.post(DATASETS, {"experiment_ids": [exp]})["dataset_summaries"]) == 1000

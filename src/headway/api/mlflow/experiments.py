@@ -204,6 +204,8 @@ def _search_datasets(call: Call, asked: SearchDatasets) -> dict[str, Any]:
             f"SearchDatasets request cannot specify more than 20 experiment_ids. Received {len(ids)} experiment_ids.",
         )
     for each in ids:
+        if not each:  # elsewhere that is the Default experiment
+            raise UsageError("Invalid experiment ID ''. Experiment ID must be a valid integer.")
         check_experiment(call.principal, each)
     rows = call.store.link.all(
         "select distinct d.exp, d.name, d.digest, i.tags from dataset d join run_input i on i.dataset = d.id "  # noqa: S608  # bound

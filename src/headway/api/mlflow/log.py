@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
 _SEE_DOCS = " See the API docs for more information about request parameters."
 _LONG = 2**63
+_MOST_DATASETS = 10_000  # MLflow sets none; one request shall not hold the writer for long
 
 
 class LogMetric(Message):
@@ -270,8 +271,10 @@ def _log_model_metrics(call: Call, run_id: str, points: Sequence[LogMetric | Bat
 def _log_inputs(call: Call, asked: LogInputs) -> None:
     check_run_id(asked.run_id)
     check_run_write(call.store, call.principal, asked.run_id)
-    if len(asked.datasets) > 1000:
-        raise UsageError(f"A log-inputs request can contain at most 1000 datasets. Got {len(asked.datasets)} datasets.")
+    if len(asked.datasets) > _MOST_DATASETS:
+        raise UsageError(
+            f"A log-inputs request can contain at most {_MOST_DATASETS} datasets. Got {len(asked.datasets)} datasets."
+        )
     call.store.log_inputs(
         asked.run_id,
         [_dataset(each, index) for index, each in enumerate(asked.datasets)],
