@@ -149,7 +149,7 @@ def open_app(settings: Settings, *, runs_attempts: bool = False) -> App:
         builders=_builders(settings),
         engines={
             "local": LocalEngine(data / "attempts", isolation=isolation, private=(data,)),
-            **_cluster_engines(settings),
+            **_cluster_engines(settings, resumes=runs_attempts),
         },
         forges=forges,
         github=github,
@@ -180,8 +180,8 @@ def _builders(settings: Settings) -> dict[str, Builder]:
     return {KUBERNETES: PodBuilder(settings.data / "environments" / "orders")} if settings.kubernetes.is_set_up else {}
 
 
-def _cluster_engines(settings: Settings) -> dict[str, Engine]:
-    """Return the Kubernetes engine where a cluster is set up; the cluster itself is opened by the first attempt."""
+def _cluster_engines(settings: Settings, *, resumes: bool) -> dict[str, Engine]:
+    """Return the Kubernetes engine where a cluster is set up; it is opened by the first attempt or by what was left."""
     if not settings.kubernetes.is_set_up:
         return {}
     if find_spec("lightkube") is None:  # said now, and not by the first attempt
@@ -193,9 +193,10 @@ def _cluster_engines(settings: Settings) -> dict[str, Engine]:
     from headway.engines.kubernetes.engine import KubernetesEngine
     from headway.engines.kubernetes.options import options_from
 
-    return {
-        KUBERNETES: KubernetesEngine(settings.data / "attempts", options_from(settings.kubernetes), _connect(settings))
-    }
+    engine = KubernetesEngine(settings.data / "attempts", options_from(settings.kubernetes), _connect(settings))
+    if resumes:
+        engine.resume()
+    return {KUBERNETES: engine}
 
 
 def _cluster_targets(settings: Settings, database: Database, clock: Clock) -> dict[str, Target]:

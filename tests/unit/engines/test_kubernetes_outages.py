@@ -277,6 +277,19 @@ def test_an_ended_job_is_taken_away_once_and_never_asked_for_again(cluster: Smal
     assert len(asked) == 1
 
 
+def test_what_had_ended_before_a_restart_is_taken_away_although_nobody_asks(cluster: SmallCluster) -> None:
+    engine = cluster.engine()
+    handle = engine.start(cluster.spec("print('begun')"))
+    wait_for_end(engine, handle)
+    engine.close()
+    assert cluster.api.get("jobs", "default", job_name(handle)) is not None
+    cluster.engine(keep_ended_seconds=0.0).resume()
+    deadline = time.monotonic() + 30
+    while cluster.api.get("jobs", "default", job_name(handle)):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
 def test_a_folder_that_cannot_be_read_holds_up_nobody(cluster: SmallCluster) -> None:
     broken = cluster.spec()
     (Path(broken.directory) / "elsewhere.json").write_text("{}")
