@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
@@ -45,6 +46,8 @@ def list_runs(where: Filter = "", order: Order = None, limit: Limit = 20, as_jso
     ]
     empty = "no runs match" if where else "no runs yet: headway train"
     table(["run", "name", "status", "job", "metrics"], rows, empty=empty)
+    if len(rows) == limit:
+        note(f"note: the newest {limit}; --limit shows up to {MOST}")
 
 
 def _find(client: Client, where: str, order: str | None, limit: int) -> list[dict[str, Any]]:
@@ -68,7 +71,10 @@ def show(run: RunId, as_json: Json = False) -> None:
         print_json(found)
         return
     info = found["info"]
-    say(f"run {info['run_id']}  {info['name']}  {info['status']}\n")
+    say(f"run {info['run_id']}  {info['name']}  {info['status']}")
+    began, ended = time_text(info["start_time"]), time_text(info["end_time"])
+    said = f"experiment {info['experiment_id']}" + (f", from {began} UTC" if began else "")
+    say(f"{said}{f' to {ended} UTC' if ended else ''}, by {info['user_id'] or 'nobody named'}\n")
     rows = [[name, each["value"], each["step"]] for name, each in sorted(found["metrics"].items())]
     table(["metric", "latest", "step"], rows, empty="no metrics")
     for kind in ("params", "tags"):
@@ -217,11 +223,24 @@ def _row(run: dict[str, Any]) -> dict[str, Any]:
         "run_id": info["run_id"],
         "name": info["name"],
         "status": info["status"],
+        "experiment": info["experiment_id"],
+        "user": info["user_id"],
+        "start": _moment(info["start_time"]),
+        "end": _moment(info["end_time"]),
         "job": run["tags"].get("headway.job", ""),
         "commit": run["tags"].get("mlflow.source.git.commit", ""),
         **{f"params.{name}": value for name, value in run["params"].items()},
         **{f"metrics.{name}": value for name, value in _values(run).items()},
     }
+
+
+def time_text(millis: int | None) -> str:
+    """Return a time of MLflow's wire as people read it; "" for none."""
+    return _moment(millis)[:19].replace("T", " ")
+
+
+def _moment(millis: int | None) -> str:
+    return datetime.fromtimestamp(millis / 1000, UTC).isoformat(timespec="milliseconds") if millis else ""
 
 
 def _csv(rows: list[dict[str, Any]]) -> str:

@@ -50,6 +50,7 @@ VERBS: tuple[Listed, ...] = (
     _verb("Work", "reproduce", "again", "run a good job again: how far do its numbers scatter?"),
     _verb("Work", "logs", "logs", "the log of a job; --follow waits for more"),
     _group("Work", "jobs", "jobs:app", "list | show", lists=True),
+    _group("Work", "experiments", "experiments:app", "list | show | create | rename | delete", lists=True),
     _group("Work", "runs", "runs:app", "list | show | compare | tag | delete | export", lists=True),
     _verb("Work", "diff", "diff", "what changed between two jobs, beside what moved"),
     _verb("Judge", "gate", "judge", "the checks of a job; exit code 3 when it is not ready"),
