@@ -15,8 +15,10 @@ from headway.kube_errors import rights_command
 if TYPE_CHECKING:
     from headway.kube import Kube
 
-# kind, subresource, verbs: the least that attempts need; deploy/kubernetes/rbac.yaml gives no more
-RIGHTS: tuple[tuple[str, str, tuple[str, ...]], ...] = (
+Rights = tuple[tuple[str, str, tuple[str, ...]], ...]  # kind, subresource, verbs
+
+# The least that attempts need; deploy/kubernetes/rbac.yaml gives no more
+RIGHTS: Rights = (
     ("Job", "", ("create", "get", "list", "watch", "delete")),
     ("Pod", "", ("list", "watch")),
     ("Pod", "log", ("get",)),
@@ -73,15 +75,20 @@ def _address(url: str) -> Finding:
     return Finding(name="kubernetes address", state="ok", found=f"pods are told {url}; it answers from here")
 
 
+def missing_rights(kube: Kube, rights: Rights, namespace: str) -> list[str]:
+    """Ask the cluster for each right, and return in words those that the server lacks in a namespace."""
+    return [
+        f"{verb} {kind.lower()}s{f'/{part}' if part else ''}"
+        for kind, part, verbs in rights
+        for verb in verbs
+        if not kube.may(verb, kind, namespace=namespace, subresource=part)
+    ]
+
+
 def _namespace(kube: Kube, namespace: str) -> Finding:
     name = f"kubernetes namespace {namespace}"
     try:
-        missing = [
-            f"{verb} {kind.lower()}s{f'/{part}' if part else ''}"
-            for kind, part, verbs in RIGHTS
-            for verb in verbs
-            if not kube.may(verb, kind, namespace=namespace, subresource=part)
-        ]
+        missing = missing_rights(kube, RIGHTS, namespace)
     except HeadwayError as error:
         return Finding(name=name, state="fail", found=error.message, cause=error.cause, hint=error.hint)
     if missing:

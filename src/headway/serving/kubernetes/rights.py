@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from headway.engines.kubernetes.proof import Rights, missing_rights
 from headway.engines.proof import Finding
 from headway.kube_errors import rights_command
 
@@ -12,8 +13,8 @@ if TYPE_CHECKING:
 
     from headway.kube import Kube
 
-# kind, subresource, verbs: the least that endpoints need; deploy/kubernetes/rbac.yaml gives no more
-RIGHTS: tuple[tuple[str, str, tuple[str, ...]], ...] = (
+# The least that endpoints need; deploy/kubernetes/rbac.yaml gives no more.
+RIGHTS: Rights = (
     ("Deployment", "", ("create", "patch", "list", "delete")),
     ("Service", "", ("create", "patch", "delete")),
     ("Secret", "", ("create", "patch", "delete")),
@@ -28,12 +29,7 @@ def prove(kube: Kube, namespaces: Iterable[str]) -> Iterator[Finding]:
     Errors: those of `Kube`.
     """
     for namespace in namespaces:
-        missing = [
-            f"{verb} {kind.lower()}s"
-            for kind, part, verbs in RIGHTS
-            for verb in verbs
-            if not kube.may(verb, kind, namespace=namespace, subresource=part)
-        ]
+        missing = missing_rights(kube, RIGHTS, namespace)
         yield Finding(
             name=f"kubernetes endpoints in {namespace}",
             state="fail" if missing else "ok",
