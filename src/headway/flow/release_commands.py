@@ -33,8 +33,8 @@ from headway.projects.model import DeploySpec
 from headway.registry.digest import check_digest
 from headway.registry.store import RegistryStore
 from headway.serving.model import Release, ReleaseState
+from headway.serving.release import STAGING, deployment_name, refuse, roll_back, stop_rollout, with_previous
 from headway.serving.release import approve as add_approval
-from headway.serving.release import deployment_name, refuse, roll_back, stop_rollout, with_previous
 from headway.serving.store import DeploymentStore, ReleaseStore
 
 
@@ -132,21 +132,27 @@ def _end_older(tx: Connection, newer: Release, actor: str) -> None:
 
 
 def _check_owner(app: App, project: str, environment: str, repo_id: str) -> None:
-    """Deployments go by the project's name: two repositories must not move each other's, nor what waits to be one."""
-    name = deployment_name(project, environment)
+    """Deployments go by their names: two projects must not move each other's, nor what waits to be one.
+
+    Names meet in staging, too, which every environment of a project shares; and `a-b` in `c` is called as `a` in `b-c`.
+    """
+    names = _names(project, environment)
     with app.database.read() as tx:
-        kept = DeploymentStore(tx).get(name)
-        waiting = [
-            each.repo_id
-            for each in ReleaseStore(tx).unfinished()
-            if (each.project, each.environment) == (project, environment)
-        ]
-    if (kept is not None and kept.repo_id != repo_id) or any(each != repo_id for each in waiting):
+        kept = [found for name in names if (found := DeploymentStore(tx).get(name)) is not None]
+        waiting = [each for each in ReleaseStore(tx).unfinished() if names & _names(each.project, each.environment)]
+    owners = {(each.repo_id, each.deployment.project) for each in kept}
+    owners |= {(each.repo_id, each.project) for each in waiting}
+    if owners - {(repo_id, project)}:
+        whose = "another repository" if any(each != repo_id for each, _ in owners) else "another project"
         raise Conflict(
-            f"{name} belongs to another repository",
-            cause="a deployment is called after its project, and both repositories have one of that name",
-            hint="give this project another name in headway.yaml",
+            f"{deployment_name(project, environment)} belongs to {whose}",
+            cause="a deployment is called after its project and its environment, and two come to the same name",
+            hint="give this project or its environment another name in headway.yaml",
         )
+
+
+def _names(project: str, environment: str) -> set[str]:
+    return {deployment_name(project, environment), deployment_name(project, STAGING)}
 
 
 def _deployable(app: App, command: Command) -> Deployable:

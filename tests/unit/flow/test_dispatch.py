@@ -90,12 +90,14 @@ def test_an_override_counts_for_its_commit_only(story: Story) -> None:
     assert "nothing has been judged at this commit" in story.answer(command).answer
 
 
-def _deployed(story: Story, *, repo_id: str = "") -> None:
+def _deployed(
+    story: Story, *, repo_id: str = "", project: str = "flights", environment: str = "production", name: str = ""
+) -> None:
     routes = [_registered(story, number) for number in (1, 2, 3)]
     wanted = Deployment(
-        name="flights-production",
-        project="flights",
-        environment="production",
+        name=name or "flights-production",
+        project=project,
+        environment=environment,
         target="local",
         routes=routes[-1:],
         revision=0,
@@ -202,6 +204,24 @@ def test_what_waits_to_be_another_repository_s_deployment_is_not_touched(tmp_pat
         release_commands._end_older(tx, replace(waits, id="new", repo_id=story.repo.id, command_id="new"), "bea")
         kept = ReleaseStore(tx).get("waits")
     assert kept is not None and kept.state is ReleaseState.WAITING
+    command = story.command(Verb.ROLLBACK)
+    dispatch.step(story.app, story.background)
+    assert "belongs to another repository" in story.answer(command).answer
+    story.close()
+
+
+@pytest.mark.parametrize(
+    ("repo_id", "project", "environment", "name"),
+    [
+        ("another", "flights", "staging", "flights-staging"),  # its own environment is another one, staging is shared
+        ("another", "fli", "ghts-production", "flights-production"),
+    ],
+)
+def test_names_that_meet_are_one_repositorys(
+    tmp_path: Path, repo_id: str, project: str, environment: str, name: str
+) -> None:
+    story = _with_deploy(tmp_path)
+    _deployed(story, repo_id=repo_id, project=project, environment=environment, name=name)
     command = story.command(Verb.ROLLBACK)
     dispatch.step(story.app, story.background)
     assert "belongs to another repository" in story.answer(command).answer
