@@ -64,6 +64,21 @@ def test_what_creating_refuses(server: Server, body: dict[str, Any], text: str) 
 
 
 @pytest.mark.parametrize(
+    ("location", "message"),
+    [
+        *(
+            (place, "'artifact_location' URL can't include fragments or params.")
+            for place in ("http://host#/abc/etc/", "http://host/;..%2F..%2Fetc", "s3://b/x#f", "/tmp/x#y", "/tmp/x;y")
+        ),
+        ("s3://bucket/x?a=../../y", "Invalid query string"),
+    ],
+)
+def test_what_a_location_must_not_have_is_said_in_one_sentence(server: Server, location: str, message: str) -> None:
+    refused = server.refused("experiments/create", {"name": fresh("exp"), "artifact_location": location})
+    assert (refused.status, refused.code, refused.message) == (400, "INVALID_PARAMETER_VALUE", message)
+
+
+@pytest.mark.parametrize(
     "location", ["http://h/x", "https://h/x", "ftp://h/x", "sftp://h/x", "mlflow-artifacts://h:1/x", "x" * 3000]
 )
 def test_locations_that_are_refused(server: Server, location: str) -> None:
