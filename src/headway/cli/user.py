@@ -62,7 +62,10 @@ def show(name: Name, as_json: Json = False) -> None:
     for project, role in user["projects"].items():
         say(f"  {project}: {role}")
     for token in user["tokens"]:
-        say(f"  token {token['id']}  {token['label'] or 'without a label'}")
+        ends = f"{'expired' if token['expired'] else 'until'} {when(token['expires_at'])} UTC"
+        said = [token["label"] or "without a label", ends if token["expires_at"] else "does not expire"]
+        used = f"last used {when(token['last_used_at'])} UTC" if token["last_used_at"] else "never used"
+        say(f"  token {token['id']}  {', '.join([*said, used])}")
 
 
 @app.command()
