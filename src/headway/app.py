@@ -15,18 +15,19 @@ from headway.blobs.base import BlobStore
 from headway.clock import Clock, SystemClock
 from headway.db.connection import Database, open_database
 from headway.db.migrate import migrate
-from headway.engines.base import Engine
-from headway.environments.base import Builder
 from headway.errors import NotFound, NotThereYet, UsageError
-from headway.forges.base import Forge
+from headway.forges.github.config import read_config
 from headway.logs import hide
-from headway.sandbox.isolation import IsolationReport
-from headway.serving.base import Target
 from headway.settings import Settings
 
 if TYPE_CHECKING:
+    from headway.engines.base import Engine
+    from headway.environments.base import Builder
+    from headway.forges.base import Forge
     from headway.forges.github.forge import GitHubForge
     from headway.kube import Kube
+    from headway.sandbox.isolation import IsolationReport
+    from headway.serving.base import Target
 
 ISOLATION_FILE = "isolation.json"
 KUBERNETES = "kubernetes"
@@ -38,6 +39,21 @@ _NO_CLUSTER = "this server has no cluster, and headway.yaml asks for one"
 _EXTRA_HINT = (
     "install it where `headway` is: pip install 'headway[kubernetes]', or in a clone pip install '.[kubernetes]'"
 )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ground:
+    """What tracking needs of an `App`: a server opens it at once, and the rest for the first page or API call."""
+
+    settings: Settings
+    clock: Clock
+    database: Database
+    authenticator: Authenticator
+    artifacts: BlobStore
+
+    def close(self) -> None:
+        """Close what was opened."""
+        self.database.close()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -110,8 +126,30 @@ class App:
         self.database.close()
 
 
-def open_app(settings: Settings, *, runs_attempts: bool = False) -> App:
-    """Open the data directory (made, private, when absent) and every backend that the settings name.
+def open_ground(settings: Settings) -> Ground:
+    """Open the data directory (made, private, when absent) and what tracking needs."""
+    from headway.blobs.folder import FolderStore
+
+    settings.data.mkdir(mode=0o700, parents=True, exist_ok=True)
+    clock = SystemClock()
+    database = open_database(settings.database_url)
+    migrate(database)
+    return Ground(
+        settings=settings,
+        clock=clock,
+        database=database,
+        authenticator=Authenticator(database, clock, mode=_auth_mode(settings.auth)),
+        artifacts=FolderStore(settings.data / "artifacts", is_journaled=True),
+    )
+
+
+def is_awaited(settings: Settings) -> bool:
+    """Whether the whole app must stand from the start: deliveries and pods wait for answers, and errors are told."""
+    return settings.kubernetes.is_set_up or read_config(settings.data / "github").is_set_up
+
+
+def open_app(settings: Settings, *, runs_attempts: bool = False, ground: Ground | None = None) -> App:
+    """Open every backend that the settings name, on the ground that is open already or a new one.
 
     `runs_attempts` is the worker's: it proves the isolation level by a self-test and leaves the report behind.
     """
@@ -120,16 +158,14 @@ def open_app(settings: Settings, *, runs_attempts: bool = False) -> App:
     from headway.environments.sealed_build import Sealing
     from headway.environments.uv_builder import UvBuilder
     from headway.forges.local import LocalForge
+    from headway.sandbox.isolation import IsolationReport
     from headway.serving.command import CommandTarget
     from headway.serving.front import Options
     from headway.serving.local import LocalTarget
     from headway.serving.scorer_process import Launch
 
-    data = settings.data
-    data.mkdir(mode=0o700, parents=True, exist_ok=True)
-    clock = SystemClock()
-    database = open_database(settings.database_url)
-    migrate(database)
+    ground = ground or open_ground(settings)
+    data, clock, database = settings.data, ground.clock, ground.database
     isolation = _isolation(settings) if runs_attempts else IsolationReport(level=0, reasons=("not the worker",))
     # What must be built from source runs its own code: inside the sandbox, where there is one.
     serving = Options(launch=Launch(sandbox=isolation.facts, private=(str(data),)))
@@ -142,8 +178,8 @@ def open_app(settings: Settings, *, runs_attempts: bool = False) -> App:
         settings=settings,
         clock=clock,
         database=database,
-        authenticator=Authenticator(database, clock, mode=_auth_mode(settings.auth)),
-        artifacts=FolderStore(data / "artifacts", is_journaled=True),
+        authenticator=ground.authenticator,
+        artifacts=ground.artifacts,
         contents=FolderStore(data / "contents"),
         builder=UvBuilder(data / "environments", sealing=sealing),
         builders=_builders(settings),
@@ -163,8 +199,6 @@ def open_app(settings: Settings, *, runs_attempts: bool = False) -> App:
 
 def _github(settings: Settings, database: Database, clock: Clock) -> GitHubForge | None:
     """Return GitHub as a forge where somebody has set it up: what it needs takes time to import."""
-    from headway.forges.github.config import read_config
-
     config = read_config(settings.data / "github")
     hide(*config.secrets)
     if not config.is_set_up:

@@ -13,7 +13,6 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
-from datetime import timedelta
 from functools import partial
 from pathlib import Path
 from types import FrameType
@@ -26,18 +25,14 @@ import uvicorn
 from headway import __version__
 from headway.api.mlflow.app import MlflowWire
 from headway.api.mlflow.segment import OneSegmentProtocol
-from headway.app import App, open_app
+from headway.app import App, Ground, is_awaited, open_app, open_ground
 from headway.auth.first_start import first_token
-from headway.commands.model import CommandState
-from headway.commands.store import CommandStore
-from headway.errors import Conflict, HeadwayError, UsageError
+from headway.errors import Conflict, UsageError
+from headway.forges.github.config import read_config
 from headway.forges.github.door import check_door
-from headway.forges.local import os_user
-from headway.jobs.store import JobStore
+from headway.forges.os_user import os_user
 from headway.logs import configure, logger
-from headway.serving.store import ReleaseStore
 from headway.settings import LOOPBACK, Settings
-from headway.tracking.purge import is_pending
 from headway.tracking.writer import Writer
 from headway.web.guard import Receive, Scope, Send, allowed_hosts, refusal, refuse
 from headway.worker_child import WorkerChild
@@ -46,20 +41,18 @@ _WIRE_PREFIXES = ("/api/2.0", "/api/3.0/", "/ajax-api/", "/gateway/")
 _WIRE_PATHS = frozenset(
     {"/health", "/version", "/get-artifact", "/model-versions/get-artifact", "/graphql", "/v1/traces"}
 )
-# One that has not come to its end by then is held up by something, and goes on whenever a server runs.
-_PURGES_WITHIN = timedelta(days=1)
 
 
 class Site:
-    """Pages, API and webhooks, imported when the first request for them comes."""
+    """Pages, API and webhooks, imported when the first request for them comes, with what they work with."""
 
-    def __init__(self, app: App, writer: Writer | None) -> None:
-        """Load at once where GitHub's deliveries come: each of them waits for its answer."""
-        self._app = app
+    def __init__(self, opened: Callable[[], App], writer: Writer | None, *, at_once: bool = False) -> None:
+        """Remember how to open the rest of the app, or do it at once."""
+        self._opened = opened
         self._writer = writer
         self._loading = threading.Lock()
         self._loaded: Any = None
-        if app.github is not None:
+        if at_once:
             self._load()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -73,19 +66,19 @@ class Site:
             if self._loaded is None:
                 from headway.web.site import open_site  # noqa: PLC0415  # two fifths of all imports of a start
 
-                self._loaded = open_site(self._app, self._writer)
+                self._loaded = open_site(self._opened(), self._writer)
 
 
 class Front:
     """The ASGI application: guards every request, then hands it to the wire or to pages and API."""
 
-    def __init__(self, app: App, wire: MlflowWire, port: int, *, writer: Writer | None = None) -> None:
+    def __init__(self, settings: Settings, wire: MlflowWire, site: Site, port: int) -> None:
         """Put pages and API beside the wire."""
         self._wire = wire
-        self._site = Site(app, writer)
-        self._hosts = allowed_hosts(app.settings.host, port, app.settings.public_url)
-        if app.settings.kubernetes.is_set_up:  # pods call it by another name
-            self._hosts |= allowed_hosts(app.settings.host, port, app.settings.kubernetes.server_url)
+        self._site = site
+        self._hosts = allowed_hosts(settings.host, port, settings.public_url)
+        if settings.kubernetes.is_set_up:  # pods call it by another name
+            self._hosts |= allowed_hosts(settings.host, port, settings.kubernetes.server_url)
         self.last_request_at = time.monotonic()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -138,16 +131,18 @@ def serve(
         worker = worker or WorkerChild(settings)
         if not settings.database:
             worker.start()
-        app = replace(open_app(settings), nudge=worker.nudge)
-        writer = Writer(app.database, on_replaced=_stop)
+        ground = open_ground(settings)
+        writer = Writer(ground.database, on_replaced=_stop)
         writer.start()
         worker.start()  # on a database of its own server only: now we know that we are that
-        first_token(app.database, settings.data, clock=app.clock, user=os_user())
-        front = Front(app, MlflowWire(app.database, writer, app.artifacts, app.authenticator), port, writer=writer)
+        first_token(ground.database, settings.data, clock=ground.clock, user=os_user())
+        wire = MlflowWire(ground.database, writer, ground.artifacts, ground.authenticator)
+        opened = partial(_opened, ground, worker)
+        front = Front(settings, wire, Site(opened, writer, at_once=is_awaited(settings)), port)
         server = uvicorn.Server(_uvicorn_config(front))
         on_listening(_announce(settings, port))
         if settings.idle_stop:
-            threading.Thread(target=_stop_when_idle, args=(app, front, server), daemon=True).start()
+            threading.Thread(target=_stop_when_idle, args=(ground, front, server), daemon=True).start()
         for number in (signal.SIGTERM, signal.SIGINT):
             # uvicorn raises the signal again once it has stopped: the default would kill us before the cleaning up.
             signal.signal(number, _ignore)
@@ -160,8 +155,12 @@ def serve(
             worker.stop()
             writer.stop()
             (settings.data / "server.json").unlink(missing_ok=True)
-            app.close()
+            ground.close()
     return again.is_set()
+
+
+def _opened(ground: Ground, worker: WorkerChild) -> App:
+    return replace(open_app(ground.settings, ground=ground), nudge=worker.nudge)
 
 
 def _begin_anew(again: threading.Event, server: uvicorn.Server, _number: int, _frame: FrameType | None) -> None:
@@ -287,25 +286,18 @@ def _listen(settings: Settings) -> socket.socket:
     return listening
 
 
-def _stop_when_idle(app: App, front: Front, server: uvicorn.Server) -> None:
+def _stop_when_idle(ground: Ground, front: Front, server: uvicorn.Server) -> None:
+    seconds = ground.settings.idle_stop
     while not server.should_exit:
-        time.sleep(min(app.settings.idle_stop, 5))
-        if time.monotonic() - front.last_request_at >= app.settings.idle_stop and not _is_busy(app):
-            logger().info("idle: stopping", seconds=app.settings.idle_stop)
+        time.sleep(min(seconds, 5))
+        if time.monotonic() - front.last_request_at >= seconds and not _is_needed(ground):
+            logger().info("idle: stopping", seconds=seconds)
             os.kill(os.getpid(), signal.SIGTERM)
             return
 
 
-def _is_busy(app: App) -> bool:
-    if app.github is not None:  # a comment may come at any time, and nobody here would see it
-        return True
-    try:
-        with app.database.read() as tx:
-            jobs = JobStore(tx)
-            asked = CommandStore(tx).in_state(CommandState.ACCEPTED, limit=1)
-            is_purging = is_pending(tx, since=app.clock.now() - _PURGES_WITHIN)
-            return bool(asked or is_purging or jobs.unfinished() or jobs.unsettled() or ReleaseStore(tx).unfinished())
-    except HeadwayError as error:
-        # A database that is away for a moment must not end the watching.
-        logger().warning("cannot tell whether there is work", error=error.message)
-        return True
+def _is_needed(ground: Ground) -> bool:
+    from headway.flow.busy import is_busy  # noqa: PLC0415  # what it imports is not needed before
+
+    # From GitHub a comment may come at any time, and nobody here would see it.
+    return read_config(ground.settings.data / "github").is_set_up or is_busy(ground.database, ground.clock)

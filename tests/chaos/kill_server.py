@@ -31,8 +31,9 @@ from headway.clock import SystemClock
 from headway.commands.inbox import InboxStore
 from headway.db.connection import Database, open_database
 from headway.db.migrate import migrate
-from headway.forges.local import LocalForge, os_user
+from headway.forges.local import LocalForge
 from headway.forges.model import CommentCreated
+from headway.forges.os_user import os_user
 from headway.settings import Settings
 from headway.tracking.store import RunStore
 

@@ -21,7 +21,7 @@ from headway.blobs.folder import FolderStore
 from headway.clock import SystemClock
 from headway.db.connection import Database, open_database
 from headway.db.migrate import migrate
-from headway.db.schema import metadata
+from headway.db.partial_indexes import metadata
 from headway.tracking.writer import Writer
 
 if TYPE_CHECKING:

@@ -32,7 +32,7 @@ from headway.forges.model import Change, Repo
 from headway.ids import new_id
 from headway.jobs.model import Attempt, Job, Task
 from headway.jobs.store import JobStore
-from headway.server import Front, _announce, _listen, _uvicorn_config
+from headway.server import Front, Site, _announce, _listen, _uvicorn_config
 from headway.settings import Settings
 from headway.tracking.writer import Writer
 from headway.worker import BUSY_TICK, Worker
@@ -224,7 +224,8 @@ def serving(app: App, settings: Settings) -> Iterator[None]:
     writer = Writer(app.database)
     writer.start()
     port = int(listening.getsockname()[1])
-    front = Front(app, MlflowWire(app.database, writer, app.artifacts, app.authenticator), port)
+    wire = MlflowWire(app.database, writer, app.artifacts, app.authenticator)
+    front = Front(settings, wire, Site(lambda: app, None), port)
     server = uvicorn.Server(_uvicorn_config(front))
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]}, daemon=True)
     thread.start()
@@ -290,7 +291,7 @@ def scene(house: House, tmp_path: Path) -> Stage:
 
 
 def _user() -> str:
-    from headway.forges.local import os_user
+    from headway.forges.os_user import os_user
 
     return os_user()
 

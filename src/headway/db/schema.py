@@ -424,15 +424,6 @@ attempt = Table(
     _states("state", "launching", "running", "succeeded", "failed", "timed_out", "cancelled", "lost"),
 )
 
-# At most one live attempt per task (reliability.md, invariant 3).
-Index(
-    "uq_attempt_live",
-    attempt.c.task_id,
-    unique=True,
-    sqlite_where=attempt.c.state.in_(("launching", "running")),
-    postgresql_where=attempt.c.state.in_(("launching", "running")),
-)
-
 task_result = Table(
     "task_result",
     metadata,
@@ -507,10 +498,6 @@ outbox = Table(
     Column("told_seq", _Serial, nullable=False, default=0),
 )
 
-# Asked every tick: without it each would read all that was ever said.
-_UNSENT = outbox.c.want_rev > outbox.c.sent_rev
-Index("ix_outbox_unsent", outbox.c.next_at, sqlite_where=_UNSENT, postgresql_where=_UNSENT)
-
 # --- tracking (tracking-store.md) -------------------------------------------------------------------
 
 experiment = Table(
@@ -573,8 +560,6 @@ Index("ix_run_newest", run.c.exp, run.c.stage, *_NEWEST)
 # The few of a status or a name among many runs, in the order that pages have.
 Index("ix_run_status", run.c.exp, run.c.stage, run.c.status, *_NEWEST)
 Index("ix_run_name", run.c.exp, run.c.stage, run.c.name, *_NEWEST)
-_IN_TRASH = run.c.deleted_time.is_not(None)
-Index("ix_run_deleted", run.c.deleted_time, sqlite_where=_IN_TRASH, postgresql_where=_IN_TRASH)
 
 run_doc = Table(
     "run_doc",

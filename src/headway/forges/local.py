@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
 import os
 import pwd
 import time
@@ -34,6 +33,7 @@ from headway.forges.model import (
     WantedReaction,
     WantedStatus,
 )
+from headway.forges.os_user import os_user
 from headway.forges.repo_store import RepoStore
 from headway.forges.roles import permission_of
 from headway.ids import digest_bytes
@@ -381,14 +381,6 @@ class LocalForge:
         elif not wanted.fresh and standing.body != wanted.body:
             talk.edit_comment(standing.id, wanted.body, at=self._clock.now())
         return Receipt(remote_id=standing.id)
-
-
-def os_user() -> str:
-    """Return the name of whoever this process runs as: the one user of a laptop."""
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError):  # an account without a name, as in many containers
-        return f"uid-{os.getuid()}"
 
 
 def _owner(directory: Path) -> str:

@@ -24,7 +24,7 @@ from headway.forges.github.payloads import repo_id
 from headway.forges.github.webhook import sign
 from headway.forges.model import Repo
 from headway.forges.repo_store import RepoStore
-from headway.server import Front, _listen, _uvicorn_config
+from headway.server import Front, Site, _listen, _uvicorn_config
 from headway.settings import Settings
 from headway.tracking.writer import Writer
 
@@ -93,7 +93,8 @@ def open_door(
     writer = Writer(app.database)
     writer.start()
     port = int(listening.getsockname()[1])
-    front = Front(app, MlflowWire(app.database, writer, app.artifacts, app.authenticator), port, writer=writer)
+    wire = MlflowWire(app.database, writer, app.artifacts, app.authenticator)
+    front = Front(settings, wire, Site(lambda: app, writer, at_once=True), port)
     server = uvicorn.Server(_uvicorn_config(front))
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]}, daemon=True)
     thread.start()

@@ -16,7 +16,7 @@ from fakes.databases import DATABASES, empty_postgres
 from headway.db.connection import Database, open_database
 from headway.db.migrate import migrate, schema_version
 from headway.db.migrations import FOLDER, HEAD, VERSION_TABLE
-from headway.db.schema import metadata
+from headway.db.partial_indexes import metadata
 
 
 @pytest.fixture(params=DATABASES)

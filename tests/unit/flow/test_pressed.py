@@ -10,8 +10,8 @@ from headway.commands.model import Command, CommandState, Origin, Verb
 from headway.commands.store import CommandStore
 from headway.db import schema
 from headway.flow import dispatch, intake
-from headway.forges.local import os_user
 from headway.forges.model import Change, CheckPressed
+from headway.forges.os_user import os_user
 from headway.jobs.model import Job
 from headway.jobs.store import JobStore
 

@@ -17,8 +17,8 @@ from headway.commands.store import CommandStore
 from headway.db import schema
 from headway.flow import dispatch, intake
 from headway.flow.schedule import Triggers
-from headway.forges.local import os_user
 from headway.forges.model import ChangeLabelled, ChangeMoved, Dispatched, Event
+from headway.forges.os_user import os_user
 from headway.registry.store import RegistryStore
 
 LISTENING = CONFIG + "params: {lr: 0.1}\ntriggers: {label: [train], dispatch: [data-landed]}\n"

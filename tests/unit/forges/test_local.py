@@ -18,7 +18,7 @@ from headway.db.connection import Database
 from headway.errors import Conflict, NotFound, Refused, TooLarge, UsageError
 from headway.forges import local
 from headway.forges.git_merge import MergeMethod
-from headway.forges.local import LocalForge, os_user
+from headway.forges.local import LocalForge
 from headway.forges.model import (
     BranchPushed,
     ChangeMoved,
@@ -28,6 +28,7 @@ from headway.forges.model import (
     WantedComment,
     WantedStatus,
 )
+from headway.forges.os_user import os_user
 from headway.forges.repo_store import RepoStore
 
 if TYPE_CHECKING:
