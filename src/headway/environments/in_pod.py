@@ -31,12 +31,13 @@ class EnvironmentOrder:
     tier: int
     source: str  # the project's folder: holds the files that describe the environment
     cache: str  # the root of all tiers' shelves
+    is_kept: bool = True  # False: it goes with this pod, and compiling more than the step imports would be for nobody
 
 
 def make(order: EnvironmentOrder) -> BuiltEnv:
     """Make the environment, or find it; afterwards it stands on the shelf of the order's own tier."""
     tier, root = Tier(order.tier), Path(order.cache)
-    builder, shelf = UvBuilder(root, wheels_only=True), Shelf(root, tier)
+    builder, shelf = UvBuilder(root, wheels_only=True, compile_bytecode=order.is_kept), Shelf(root, tier)
     built = builder.build(order.env, Path(order.source), tier, sys.stdout)
     shelf.show(built, sys.stdout)  # of a higher tier, perhaps: the attempt was told of one place only
     shelf.note_use(order.env.digest)

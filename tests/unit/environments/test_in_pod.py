@@ -33,9 +33,12 @@ def project(folder: Path, requirements: str = "./leaf-1.0-py3-none-any.whl\n", *
     return find_environment(FolderFiles(folder), EnvSection(), default_python="3.11")
 
 
-def container(folder: Path, env: EnvSpec, tier: Tier, **variables: str) -> subprocess.Popen[str]:
+def container(
+    folder: Path, env: EnvSpec, tier: Tier, *, is_kept: bool = True, **variables: str
+) -> subprocess.Popen[str]:
     """Start the container's program as the pod's description does."""
-    order = EnvironmentOrder(env=env, tier=int(tier), source=str(folder / "project"), cache=str(folder / "cache"))
+    where = {"source": str(folder / "project"), "cache": str(folder / "cache")}
+    order = EnvironmentOrder(env=env, tier=int(tier), is_kept=is_kept, **where)
     given = {
         "PATH": os.environ["PATH"],
         "HOME": str(folder),
@@ -52,6 +55,13 @@ def run(folder: Path, env: EnvSpec, tier: Tier, **variables: str) -> tuple[int, 
     process = container(folder, env, tier, **variables)
     said, _ = process.communicate(timeout=120)
     return process.returncode, said
+
+
+def test_what_goes_with_its_pod_is_not_compiled(tmp_path: Path) -> None:
+    env = project(tmp_path / "project")
+    log, _ = container(tmp_path, env, Tier.CHANGE, is_kept=False).communicate(timeout=120)
+    assert f"environment {env.digest[:12]}: 1 packages" in log
+    assert "compiled" not in log
 
 
 def said(folder: Path) -> dict[str, Any]:

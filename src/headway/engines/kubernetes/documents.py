@@ -206,6 +206,7 @@ def _environment_container(spec: AttemptSpec, options: KubernetesOptions) -> Doc
         "tier": spec.tier,
         "source": str(pod_command(spec, options)["cwd"]),
         "cache": ENVIRONMENTS,
+        "is_kept": bool(options.cache.claim or options.cache.host_path),
     }
     told = {"HOME": "/tmp", "TMPDIR": "/tmp", "HEADWAY_POD_ENVIRONMENT": json.dumps(order)}  # noqa: S108  # its own
     container = _container(
