@@ -219,6 +219,7 @@ class Keeper:
         kube = self._cluster()
         namespace = self._namespace(ordered.namespace)  # before the Job: its first events are seen
         secret, is_new = kube.create(ordered.secret)
+        asked_at = time.time()  # before: its deadline runs from its beginning, and an answer may take seconds
         job, _ = kube.create(ordered.job)
         _check_ours(secret, ordered.secret)
         _check_ours(job, ordered.job)
@@ -226,7 +227,7 @@ class Keeper:
             kube.patch("Secret", job["metadata"]["name"], _owned_by(job), namespace=ordered.namespace)
         self._answered()
         namespace.note_job(job)
-        folder.note_created(Created(uid=str(job["metadata"].get("uid", "")), created_at=time.time()))
+        folder.note_created(Created(uid=str(job["metadata"].get("uid", "")), created_at=asked_at))
         care.why, care.pause, care.next_try, care.refused_since = "", _FIRST_PAUSE, 0.0, 0.0
 
     def _judge(self, care: _Care, namespace: Namespace, created: Created) -> None:
