@@ -156,7 +156,13 @@ def lay_repository(terminal: Terminal) -> None:
 @pytest.fixture(scope="session")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Terminal]:
     """A repository whose main branch is trained (job 1)."""
-    root = tmp_path_factory.mktemp("cli")
+    with open_trained(tmp_path_factory.mktemp("cli")) as terminal:
+        yield terminal
+
+
+@contextlib.contextmanager
+def open_trained(root: Path) -> Iterator[Terminal]:
+    """Lay a repository, train its main branch, and end the server at the end."""
     terminal = Terminal(root / "data", root / "tiny")
     lay_repository(terminal)
     try:

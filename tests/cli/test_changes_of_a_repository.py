@@ -6,6 +6,15 @@ from collections.abc import Iterator
 
 import pytest
 
+from cli.conftest import Terminal, open_trained
+
+
+@pytest.fixture(scope="module")
+def headway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Terminal]:
+    """A repository of this file's own: what is merged here would be the main branch of other files' tests."""
+    with open_trained(tmp_path_factory.mktemp("changes")) as terminal:
+        yield terminal
+
 
 @pytest.fixture
 def branch(headway, request) -> Iterator[str]:
