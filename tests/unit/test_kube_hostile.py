@@ -62,7 +62,7 @@ def lying(send: Send | bytes, *, status: int = 200, more: str = "") -> Iterator[
 
     liar = Liar(plain if isinstance(send, bytes) else send)
     # Without the certificates of the world, which take longer to load than the test.
-    client = httpx2.Client(base_url=liar.url, timeout=httpx2.Timeout(20, connect=10), verify=False)  # noqa: S501  # no TLS
+    client = httpx2.Client(base_url=liar.url, timeout=httpx2.Timeout(20, connect=10), verify=False)
     kube = Kube(client, rate=1000.0)
     try:
         yield liar, kube
