@@ -459,7 +459,7 @@ _OWN_TESTS = [
         "101",
         "94",
         "91",
-        "1 mended (over 1,000 data sets at once); 3 unknown artifact locations",
+        "1 mended (over 1,000 data sets at once); three locations as databases are taken since",
     ),
     ("store/tracking, experiments and core", "46", "42", "46", "1 mended (an empty id in search-datasets)"),
     ("store/tracking, logged models", "31", "30", "30", ""),
@@ -519,8 +519,8 @@ def _mlflow() -> str:
         "Cases that hold on neither are refused by the client before a request leaves it, or by both servers: a local "
         "path as a model's source without its run. What holds on Headway alone is mostly an answer 500 of MLflow where "
         "Headway says 400. 30 cases only noted both answers, to be compared. "
-        "What they showed and is left so: MLflow takes a location of any scheme but those of the web and a query after "
-        "`file:`, any key for a param or tag of a logged model, more than 1,000 models on a page, and filters and "
+        "What they showed and is left so: MLflow takes a location of any scheme but those of the web (Headway: object "
+        "stores and databases) and a query after `file:`, any key for a param or tag of a logged model, more than 1,000 models on a page, and filters and "
         "orders of models by experiment, place and stage; Headway refuses these.",
         "## Trainings",
         "A token of an attempt may write its own run, runs below it, and *candidate* model versions. Aliases and other "

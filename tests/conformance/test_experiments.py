@@ -95,7 +95,13 @@ def test_locations_that_are_refused(server: Server, location: str) -> None:
         ),
         *(
             (place, place + "/{}")
-            for place in ("s3://bucket", "dbfs:/team/x", "oss://bucket/x", "mysql+driver://h:p/x")
+            for place in (
+                "s3://bucket",
+                "dbfs:/team/x",
+                "oss://bucket/x",
+                "mysql+driver://h:p/x",
+                "dialect+driver://r@h/x",
+            )
         ),
         ("s3://bucket/x/", "s3://bucket/x/{}"),
         ("s3://bucket/x?who=me", "s3://bucket/x/{}?who=me"),

@@ -11,11 +11,12 @@ from urllib.parse import SplitResult, urlsplit
 from headway.errors import UsageError
 
 # The server reads and writes only behind its own proxy. The other schemes are opened by the client itself: object
-# stores, and the databases that a plugin of MLflow's keeps artifacts in. A scheme that could lead a program to a host
-# which somebody chose (http, ftp, gopher ...) or run in a page (javascript, data) is none of them.
+# stores, and the databases that a plugin of MLflow's keeps artifacts in (`dialect+driver`, as SQLAlchemy writes them).
+# A scheme that could lead a program to a host which somebody chose (http, ftp, git+ssh ...) or run in a page
+# (javascript, data) is none of them.
 _SCHEME = re.compile(
-    r"mlflow-artifacts|s3[an]?|gs|abfss?|wasbs?|adl|hdfs|viewfs|dbfs|oss|cos|obs|swift|"
-    r"(?:mysql|postgresql|mssql)(?:\+\w+)?",
+    r"mlflow-artifacts|s3[an]?|gs|abfss?|wasbs?|adl|hdfs|viewfs|dbfs|oss|cos|obs|swift|mysql|postgresql|mssql|"
+    r"(?!(?:git|hg|svn|bzr|https?|view-source)\+)[a-z]\w*\+(?!https?|s?ftp|ssh|file|unix|socket)\w+",
     re.ASCII,
 )
 _PLAIN = re.compile(r"[A-Za-z0-9][\w .+@=-]*(?:/[\w .+@=-]+)*/?\Z")

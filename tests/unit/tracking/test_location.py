@@ -19,6 +19,7 @@ def test_where_a_run_lies() -> None:
         ("dbfs:/team/x", "dbfs:/team/x"),
         ("s3://b/x?y", "s3://b/x?y"),
         ("mysql+driver://h:p/x?a=b&c=d", "mysql+driver://h:p/x?a=b&c=d"),
+        ("dialect+driver://root@host/db?c=d", "dialect+driver://root@host/db?c=d"),
         ("mlflow-artifacts:/team/a b", "mlflow-artifacts:/team/a b"),
         ("named", "mlflow-artifacts:/named"),
     ],
@@ -32,6 +33,7 @@ def test_harmless_locations(given: str, kept: str) -> None:
     ["", "..", "../x", "/etc", "file:///etc", "C:/x", "http://h", "s3://b/%2e%2e/x", "s3://b/%25252e%25252e/x",
      "s3:///x", "s3://b/x?y?z", "s3://b/x?../y", "s3://b/x#y", "s3://b/x;y", "foo:bar", "dbfs:x", "dbfs:/?/../../etc",
      "javascript://h/%0aalert(1)", "javascript://h/x", "data:x", "gopher://h/_x",
+     "git+ssh://h/x", "git+driver://h/x", "svn+http://h/x", "http+unix://h/x", "x+https://h/x", "x+file:///etc",
      "ldap://h/x", "models:/m/1", "runs:/r/x", "ws://h/x", "/tmp/x",
      "file:///tmp/x", "mlflow-artifacts:/12/x", "mlflow-artifacts:x/../y", "a//b", "a/./b", "é\0", "http://["],
 )  # fmt: skip
