@@ -520,7 +520,8 @@ def _mlflow() -> str:
         "path as a model's source without its run. What holds on Headway alone is mostly an answer 500 of MLflow where "
         "Headway says 400. 30 cases only noted both answers, to be compared. "
         "What they showed and is left so: MLflow takes a location of any scheme but those of the web (Headway: object "
-        "stores and databases) and a query after `file:`, any key for a param or tag of a logged model, more than 1,000 models on a page, and filters and "
+        "stores and databases) and a query after `file:`, any key for a param or tag of a logged model, more than "
+        "1,000 models on a page, and filters and "
         "orders of models by experiment, place and stage; Headway refuses these.",
         "## Trainings",
         "A token of an attempt may write its own run, runs below it, and *candidate* model versions. Aliases and other "
