@@ -146,7 +146,8 @@ def _reason(check: Check) -> str:
 def _crashed(view: ReportView) -> Spans:
     crash = view.crash
     if crash is None:
-        return say(f"💥 {view.project}: run crashed. No model was made")
+        why = f": {view.reason}" if view.reason else ""
+        return say(f"💥 {view.project}: job #{view.number} failed and made no model{why}")
     after = f" after {duration(crash.seconds)}"
     return say(f"💥 {view.project}: run crashed in step ", code(crash.task), f"{after}. No model was made")
 

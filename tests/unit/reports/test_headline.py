@@ -23,6 +23,11 @@ def test_the_place_in_the_queue(position: int | None, words: str) -> None:
     assert words in _headline("queued", queue_position=position)
 
 
+def test_a_job_of_which_no_step_ran_says_why() -> None:
+    words = _headline("crashed", crash=None, reason="this server has no cluster")
+    assert words.endswith("failed and made no model: this server has no cluster")
+
+
 def _missing(severity: Severity) -> Check:
     return Check(
         id="x",
