@@ -273,22 +273,31 @@ def test_a_deployment_moves_to_another_namespace(ground: Ground) -> None:
         target.apply(replace(first, revision=3, spec=replace(first.spec, namespace="kube-system")))
 
 
-def test_what_another_server_has_under_the_same_name_is_left_alone(ground: Ground) -> None:
+@pytest.mark.parametrize(
+    ("labels", "annotations", "who"),
+    [
+        ({"headway.dev/endpoint": f"headway-{NAME}"}, {"headway.dev/server": "another"}, "another server has"),
+        ({"app": "by-hand"}, {}, "somebody else has"),
+    ],
+)
+def test_what_others_have_under_the_same_name_is_left_alone(
+    ground: Ground, labels: dict[str, str], annotations: dict[str, str], who: str
+) -> None:
     theirs = {
         "apiVersion": "apps/v1",
         "kind": "Deployment",
         "metadata": {
             "name": f"headway-{NAME}",
             "namespace": "default",
-            "labels": {"headway.dev/endpoint": f"headway-{NAME}"},
-            "annotations": {"headway.dev/server": "another"},
+            "labels": labels,
+            "annotations": annotations,
         },
     }
     ground.endpoints.runs_pods = False
     ground.api.put("deployments", theirs)
     target = ground.target()
     target.apply(wanted(ground.route(1)))
-    seen = until(target, lambda now: "another server has" in now.message)
+    seen = until(target, lambda now: who in now.message)
     assert not seen.ready
     assert not [key for key in ground.api.objects if key[0] == "secrets"]
     ground.endpoints.runs_pods = True

@@ -236,18 +236,23 @@ class Keeper:
         return _keep(place, replace(kept, has_token=True))
 
     def _check_owner(self, name: str, namespace: str) -> None:
-        """Leave alone what another server has made here under the same name.
+        """Leave alone what another server, or somebody by hand, has made here under the same name.
 
         Raises:
-            Conflict: it has; each of the two would end the other's tokens for ever.
+            Conflict: it is there; two servers would end each other's tokens for ever.
         """
-        found = self.cluster().list("Deployment", namespace=namespace, labels=f"{NAME_LABEL}={slug(name)}").items
-        owners = {each["metadata"].get("annotations", {}).get(SERVER_MARK, "") for each in found}
-        if owners - {self._server(), ""}:
+        for found in self.cluster().list("Deployment", namespace=namespace, fields=f"metadata.name={slug(name)}").items:
+            metadata = found["metadata"]
+            is_endpoint = (metadata.get("labels") or {}).get(NAME_LABEL) == slug(name)
+            if is_endpoint and (metadata.get("annotations") or {}).get(SERVER_MARK, "") in (self._server(), ""):
+                continue
+            who, cause = ("another server", "two servers that share a namespace have a deployment of the same name")
+            if not is_endpoint:
+                who, cause = ("somebody else", "that Deployment has no label of Headway's, so it is not replaced")
             raise Conflict(
-                f"another server has {slug(name)} in the namespace {namespace}",
-                cause="two servers that share a namespace have a deployment of the same name",
-                hint="give each server namespaces of its own, or delete that Deployment if its server is gone",
+                f"{who} has {slug(name)} in the namespace {namespace}",
+                cause=cause,
+                hint="give each server namespaces of its own, or delete that Deployment if nobody needs it",
             )
 
     def _server(self) -> str:
