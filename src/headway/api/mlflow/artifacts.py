@@ -295,9 +295,8 @@ async def _upload_to_run(call: StreamCall) -> None:
 
 def _folder(path: str) -> str:
     """Return the folder that a listing asks for; "" is the root."""
-    # MLflow's client asks for "." where a user names no folder, and for "<root>/." through the proxy.
-    named = path.rstrip("/")
-    plain = "" if named == "." else named.removesuffix("/.")
+    # MLflow's client asks for "." where a user names no folder, and for "<root>/./." and "<root>/./dir" of the proxy.
+    plain = "/".join(part for part in path.rstrip("/").split("/") if part != ".")
     if path.startswith("/") and not plain:
         raise UsageError("Invalid path")
     return checked_path(plain) if plain else ""
