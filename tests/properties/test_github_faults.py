@@ -140,7 +140,8 @@ def test_every_fault_at_every_request_ends_with_one_of_each(
     # What hurts most at every second request, the others at every eighth, each kind at others of them.
     often = 2 if name == "cut after success" else 8
     step, first = (1, 1) if is_thorough else (often, 1 + list(FAULTS).index(name) % often)
-    count = _case(post, name, 0)
+    # Twice: one of them may have had to ask for a new token, an hour after the last.
+    count = min(_case(post, name, 0), _case(post, name, 0))
     assert count > 12
     for at in range(first, count + 1, step):
         # A fault may save requests as well as cost some; it must have happened.
