@@ -17,7 +17,7 @@ from headway.engines.kubernetes.reading import (
 )
 
 NOT_STARTED = 125
-_SETTLES = 3.0  # what arrives a moment later than the object that tells of it
+SETTLES = 3.0  # what arrives a moment later than the object that tells of it
 _KUBELET_PATIENCE = 30.0
 _OWN_DISK = ("Usage of EmptyDir volume", "ephemeral local storage usage exceeds", "exceeds the total limit of")
 _NODE_GONE = frozenset({"NodeLost", "NodeShutdown", "Shutdown", "Terminated", "NodeAffinity"})
@@ -60,7 +60,7 @@ def past_deadline(now: float) -> Exited:
 def end_of_step(pod: Document, now: float, *, is_stopped: bool) -> Exited | Lost | None:
     """Judge the step's own container; None while it runs, and for a moment after its end."""
     end = terminated(pod, STEP)
-    if end is None or now - seconds_of(end.get("finishedAt"), now - _SETTLES) < _SETTLES:
+    if end is None or now - seconds_of(end.get("finishedAt"), now - SETTLES) < SETTLES:
         return None  # its last word may be on the way into the folder
     code = int(end.get("exitCode", 1))
     if end.get("reason") == "OOMKilled":
@@ -145,7 +145,7 @@ def _out_of_memory(pod: Document, code: int, now: float) -> Exited:
 
 
 def _was_told_to_go(record: dict[str, Any]) -> bool:
-    return str(record.get("reason", "")) in ("terminated", "cancelled")
+    return record.get("reason") == "cancelled"
 
 
 def _by_last_words(record: dict[str, Any], now: float, *, is_stopped: bool) -> Exited | Lost:

@@ -9,6 +9,7 @@ from headway.engines.base import Exited, Lost
 from headway.engines.kubernetes.documents import ENVIRONMENT, STEP
 from headway.engines.kubernetes.ends import (
     NOT_STARTED,
+    SETTLES,
     end_of_layout,
     end_of_pod,
     end_of_step,
@@ -31,7 +32,6 @@ from headway.engines.kubernetes.reading import (
 )
 from headway.kube_errors import refusal
 
-_SETTLES = 3.0
 _MOUNT_PATIENCE = 20.0
 _CONFIG_PATIENCE = 60.0
 _FETCHES_IN = 20.0  # after that, whoever looks is told what may be in the way
@@ -99,7 +99,7 @@ def _deadline(facts: Facts, now: float) -> Exited:
 
 def _without_pod(facts: Facts, now: float, options: KubernetesOptions) -> Exited | Lost | Waits:
     waited = now - facts.created_at
-    if waited < _SETTLES:
+    if waited < SETTLES:
         return Waits()
     if facts.job is None:
         if facts.is_stopped:
